@@ -1,0 +1,1 @@
+"""Posthouse: short links, notifications and files as one application."""
