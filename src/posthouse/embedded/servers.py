@@ -59,11 +59,15 @@ async def start_servers(
         EmbeddedError: a server is missing or does not start.
     """
     try:
-        async with asyncio.TaskGroup() as group:
-            store = group.create_task(
+        async with asyncio.TaskGroup() as tasks:
+            store = tasks.create_task(
                 postgres.start_postgres(supervisor, place, bin_dir=postgres_bin, durable=durable)
             )
-            cache = group.create_task(valkey.start_valkey(supervisor, place, durable=durable))
-    except* EmbeddedError as failures:
-        raise EmbeddedError("\n".join(str(each) for each in failures.exceptions)) from failures
+            cache = tasks.create_task(valkey.start_valkey(supervisor, place, durable=durable))
+    except ExceptionGroup as group:
+        failures, others = group.split(EmbeddedError)
+        if failures is None or others:
+            raise
+        words = "\n".join(str(each) for each in failures.exceptions)
+        raise EmbeddedError(words) from failures
     return Endpoints(store.result(), cache.result(), supervisor)
