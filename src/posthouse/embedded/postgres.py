@@ -135,6 +135,7 @@ class _Server:
                 code = await process.wait()
         finally:
             process.kill()
+            await process.wait()
         if code:
             words = logs.last_words(log_path, since=since)
             raise EmbeddedError(f"initdb failed ({words_for(code)}), from {log_path}:{words}")

@@ -28,7 +28,8 @@ class Command:
     account: Account | None = None
     keep_fds: tuple[int, ...] = ()
     parting_signal: signal.Signals = signal.SIGTERM
-    log_path: Path | None = None
+    log_path: Path | None = None  # both outputs are appended to it; without it they are ours
+    stdout_fd: int | None = None
 
 
 class Process:
@@ -103,7 +104,7 @@ def _popen(command: Command, log: BinaryIO | None) -> subprocess.Popen[bytes]:
             pass_fds=command.keep_fds,
             start_new_session=True,
             stdin=subprocess.DEVNULL,
-            stdout=log,
+            stdout=log if command.stdout_fd is None else command.stdout_fd,
             stderr=log,
             preexec_fn=_tie_to_parent(command.parting_signal),  # noqa: PLW1509 - see above
         )

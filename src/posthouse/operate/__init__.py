@@ -1,0 +1,1 @@
+"""What an operator does: bring the house up, and find out what is wrong with it."""
