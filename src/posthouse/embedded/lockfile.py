@@ -93,12 +93,13 @@ def _mark(pid: int) -> str:
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
-        return str(pid) if not Path("/proc/self").exists() and _is_alive(pid) else ""
+        return str(pid) if not Path("/proc/self").exists() and is_alive(pid) else ""
     state, *rest = stat.rpartition(")")[2].split()
     return "" if state == "Z" else f"{pid} {rest[18]}"
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Whether the kernel knows the pid; a zombie counts."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

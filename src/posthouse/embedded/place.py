@@ -53,7 +53,7 @@ class Place:
         return self.root / "logs"
 
     def make_own(self, path: Path) -> None:
-        """Make a private folder that belongs to the servers' account."""
+        """Make a private folder that belongs, with all in it, to the servers' account."""
         path.mkdir(mode=0o700, exist_ok=True)
         if self.account and path.stat().st_uid != self.account.uid:
             self.account.own(path)

@@ -12,6 +12,7 @@ from urllib.parse import quote
 from posthouse.embedded import logs, wire
 from posthouse.embedded.account import check_has_name
 from posthouse.embedded.errors import EmbeddedError
+from posthouse.embedded.lockfile import is_alive
 from posthouse.embedded.place import POSTGRES_SOCKET, Place
 from posthouse.embedded.process import Command, Process, words_for
 from posthouse.embedded.programs import find_postgres, reachable
@@ -106,6 +107,7 @@ class _Server:
         """Run initdb under a temporary name, so that half-made files are never taken for whole."""
         place = self.place
         if place.postgres.exists():
+            place.make_own(place.postgres)  # root may have copied them from a backup
             return
         check_has_name(place.account)
         unfinished = place.root / "postgres.unfinished"
@@ -170,6 +172,8 @@ class _Server:
                 f"A Postgres (pid {pid}) already runs on {self.place.postgres}, and this "
                 f"posthouse did not start it. Stop it first: kill -INT {pid}"
             )
+        if pid and not is_alive(pid):
+            return  # Postgres sees to that itself
         path.write_text(f"{os.getpid()}{newline}{rest}", encoding="utf-8")
 
 
