@@ -57,8 +57,8 @@ class House:
     def worker_environ(self) -> dict[str, str]:
         """The worker's environment: its metrics answer on a port of their own."""
         taken = frozenset({self.port, self.admin_port})
-        port = ports.next_free(DEFAULT_HOST, self.admin_port + 1, but=taken) or 0
-        return {**self.environ, "POSTHOUSE_ADMIN_PORT": str(port)}
+        port = self.admin_port and ports.next_free(DEFAULT_HOST, self.admin_port, but=taken)
+        return {**self.environ, "POSTHOUSE_ADMIN_PORT": str(port or 0)}
 
 
 def furnish(place: Place, options: Options, environ: Mapping[str, str]) -> House:
@@ -70,8 +70,8 @@ def furnish(place: Place, options: Options, environ: Mapping[str, str]) -> House
     host = options.host or environ.get("POSTHOUSE_HOST") or DEFAULT_HOST
     wanted = options.port or _number(environ, "POSTHOUSE_PORT", DEFAULT_PORT)
     port = _free(host, wanted)
-    admin_from = _number(environ, "POSTHOUSE_ADMIN_PORT", DEFAULT_ADMIN_PORT)
-    admin_port = _free(DEFAULT_HOST, admin_from, but=port)
+    admin_from = _number(environ, "POSTHOUSE_ADMIN_PORT", DEFAULT_ADMIN_PORT, least=0)
+    admin_port = admin_from and _free(DEFAULT_HOST, admin_from, but=port)  # 0: no metrics
     url_host = EVERY_ADDRESS.get(host, host)
     own_url = f"http://[{url_host}]:{port}" if ":" in url_host else f"http://{url_host}:{port}"
     public_url = environ.get("POSTHOUSE_PUBLIC_URL") or own_url
@@ -101,10 +101,10 @@ def furnish(place: Place, options: Options, environ: Mapping[str, str]) -> House
     )
 
 
-def _number(environ: Mapping[str, str], name: str, default: int) -> int:
+def _number(environ: Mapping[str, str], name: str, default: int, *, least: int = 1) -> int:
     said = environ.get(name) or str(default)
-    if not said.isdigit() or not 0 < int(said) < 65536:  # noqa: PLR2004 - ports end there
-        raise EmbeddedError(f"{name} is {said!r}, which is not a port number from 1 to 65535.")
+    if not said.isdigit() or not least <= int(said) < 65536:  # noqa: PLR2004 - ports end there
+        raise EmbeddedError(f"{name} is {said!r}, not a port number from {least} to 65535.")
     return int(said)
 
 
