@@ -1,0 +1,1 @@
+"""Who uses this installation: workspaces, their members, API keys and sessions."""

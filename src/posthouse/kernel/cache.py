@@ -1,0 +1,148 @@
+"""Valkey: fast, shared and allowed to vanish.
+
+Nothing that was accepted lives only here. A call fails within its time limit, and after a few
+failures in a row a breaker answers for a short while without asking, so a dead Valkey costs
+microseconds. Callers catch `CacheDownError` and do what they do without a cache.
+
+redis-py's own defaults retry ten times and wait for seconds; they are all turned off here.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, cast
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.client import PubSub
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError, RedisError, ResponseError
+
+from posthouse.kernel.clock import Clock
+
+T = TypeVar("T")
+
+
+class CacheDownError(Exception):
+    """Valkey does not answer; do without it."""
+
+
+@dataclass(slots=True)
+class Breaker:
+    """Opens after `failures` failures in a row and lets one call through every `pause_s`."""
+
+    clock: Clock
+    failures: int = 3
+    pause_s: float = 1.0
+    _failed: int = field(default=0, init=False)
+    _closed_until: float = field(default=0.0, init=False)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether calls are refused at present."""
+        return self._failed >= self.failures and self.clock.monotonic() < self._closed_until
+
+    def succeeded(self) -> None:
+        """Note that a call went through."""
+        self._failed = 0
+
+    def failed(self) -> None:
+        """Note that a call failed."""
+        self._failed += 1
+        self._closed_until = self.clock.monotonic() + self.pause_s
+
+
+@dataclass(slots=True)
+class Script:
+    """A Lua script, sent by its digest and loaded again when Valkey has forgotten it."""
+
+    source: str
+    digest: str = ""
+
+
+@dataclass(slots=True)
+class Cache:
+    """One Valkey: every method raises `CacheDownError` when it is away. Made by `open_cache`."""
+
+    client: Redis
+    breaker: Breaker
+
+    async def call(self, command: Callable[[Redis], Awaitable[T]]) -> T:
+        """Run any command of redis-py behind the breaker.
+
+        Raises:
+            CacheDownError: Valkey is away, hangs or is full.
+        """
+        if self.breaker.is_open:
+            raise CacheDownError
+        try:
+            result = await command(self.client)
+        except ResponseError:
+            self.breaker.succeeded()
+            raise
+        except (RedisError, OSError, TimeoutError) as error:
+            self.breaker.failed()
+            raise CacheDownError from error
+        self.breaker.succeeded()
+        return result
+
+    async def get(self, key: str) -> bytes | None:
+        """Read one value."""
+        return cast("bytes | None", await self.call(lambda client: client.get(key)))
+
+    async def set(self, key: str, value: bytes, *, ttl_s: int) -> None:
+        """Write one value that vanishes after `ttl_s` seconds."""
+        await self.call(lambda client: client.set(key, value, ex=ttl_s))
+
+    async def delete(self, *keys: str) -> None:
+        """Forget some values."""
+        await self.call(lambda client: client.delete(*keys))
+
+    async def publish(self, channel: str, message: bytes) -> None:
+        """Tell all who listen to `channel` right now."""
+        await self.call(lambda client: client.publish(channel, message))
+
+    async def run(self, script: Script, keys: list[str], args: list[Any]) -> Any:
+        """Run a script atomically and give what it returns."""
+
+        async def evaluate(client: Redis) -> Any:
+            if not script.digest:
+                script.digest = await cast("Awaitable[str]", client.script_load(script.source))
+            try:
+                return await cast(
+                    "Awaitable[Any]", client.evalsha(script.digest, len(keys), *keys, *args)
+                )
+            except NoScriptError:
+                return await cast(
+                    "Awaitable[Any]", client.eval(script.source, len(keys), *keys, *args)
+                )
+
+        return await self.call(evaluate)
+
+    @asynccontextmanager
+    async def subscribe(self, *channels: str) -> AsyncIterator[PubSub]:
+        """Listen to channels on a connection of its own; it is closed at the end."""
+        pubsub = self.client.pubsub(ignore_subscribe_messages=True)
+        try:
+            await self.call(lambda _: pubsub.subscribe(*channels))
+            yield pubsub
+        finally:
+            await pubsub.aclose()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self.client.aclose(close_connection_pool=True)
+
+
+def open_cache(url: str, clock: Clock, *, connections: int = 16) -> Cache:
+    """Make a client; it connects at the first call, so a dead Valkey does not stop a start."""
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=connections,
+        timeout=0.5,
+        socket_connect_timeout=0.2,
+        socket_timeout=0.3,
+        retry=Retry(NoBackoff(), 0),
+        health_check_interval=0,
+    )
+    return Cache(Redis(connection_pool=pool), Breaker(clock))

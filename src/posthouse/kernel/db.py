@@ -1,0 +1,222 @@
+"""Postgres: one pool, short transactions, and the only place that commits.
+
+`begin()` commits when its block ends and joins a transaction that is already open in this
+task, so a service method can be used alone or inside a larger one. Waiting for a connection is
+limited by admission: beyond a short queue the caller hears 503 instead of a pool timeout.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+from pydantic_core import from_json, to_json
+
+from posthouse.kernel.errors import (
+    DatabaseBusyError,
+    DatabaseUnavailableError,
+    OverloadedError,
+    PosthouseError,
+    StorageFullError,
+)
+
+if TYPE_CHECKING:
+    Tx: TypeAlias = asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]
+else:
+    # asyncpg's classes take no parameters at run time.
+    Tx = asyncpg.Connection
+Row = asyncpg.Record
+
+UniqueViolationError = asyncpg.UniqueViolationError
+ForeignKeyViolationError = asyncpg.ForeignKeyViolationError
+
+# What a driver or a server says when Postgres is away, starting or stopping.
+_AWAY = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.InterfaceError,
+    ConnectionError,
+    OSError,
+    TimeoutError,
+)
+
+
+def translate(error: BaseException) -> PosthouseError | None:
+    """Name a failure of the database in our terms, or give None for any other error."""
+    if isinstance(error, asyncpg.QueryCanceledError | asyncpg.LockNotAvailableError):
+        return DatabaseBusyError(retry_after_s=1)
+    if isinstance(error, asyncpg.DiskFullError):
+        return StorageFullError()
+    if isinstance(error, _AWAY):
+        return DatabaseUnavailableError(retry_after_s=2)
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseLimits:
+    """How long things may take, in seconds, and how many connections there are."""
+
+    connections: int = 16
+    connect_s: float = 2.0
+    statement_s: float = 5.0
+    lock_s: float = 1.0
+    queue_s: float = 0.1
+    idle_in_transaction_s: float = 10.0
+
+    def server_settings(self) -> dict[str, str]:
+        """The same limits as Postgres enforces them on each connection."""
+        return {
+            "application_name": "posthouse",
+            "timezone": "UTC",
+            "statement_timeout": f"{self.statement_s * 1000:.0f}",
+            "lock_timeout": f"{self.lock_s * 1000:.0f}",
+            "idle_in_transaction_session_timeout": f"{self.idle_in_transaction_s * 1000:.0f}",
+            "jit": "off",
+        }
+
+
+async def _prepare_connection(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    await connection.set_type_codec(
+        "jsonb",
+        schema="pg_catalog",
+        format="binary",
+        encoder=lambda value: b"\x01" + to_json(value),
+        decoder=lambda data: from_json(data[1:]),
+    )
+
+
+@dataclass(slots=True)
+class _OpenTransaction:
+    connection: Tx
+    after_commit: list[Callable[[], Awaitable[None]]] = field(
+        default_factory=list[Callable[[], Awaitable[None]]]
+    )
+
+
+@dataclass(slots=True)
+class Database:
+    """The pool and the transactions on it. Made by `open_database`."""
+
+    pool: "asyncpg.Pool[asyncpg.Record]"
+    limits: DatabaseLimits
+    _seats: asyncio.Semaphore = field(init=False)
+    _open: ContextVar[_OpenTransaction | None] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._seats = asyncio.Semaphore(self.limits.connections)
+        self._open = ContextVar("open_transaction", default=None)
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncGenerator[Tx]:
+        """Open a transaction and commit it when the block ends; join one that is open already.
+
+        Raises:
+            OverloadedError: no connection came free within the queue's limit.
+            DatabaseUnavailableError: Postgres is away; nothing was changed.
+            DatabaseBusyError: a statement or a lock took too long; nothing was changed.
+        """
+        joined = self._open.get()
+        if joined is not None:
+            yield joined.connection
+            return
+        async with self._connection() as connection:
+            opened = _OpenTransaction(connection)
+            token = self._open.set(opened)
+            try:
+                async with connection.transaction():
+                    yield connection
+            finally:
+                self._open.reset(token)
+        for callback in opened.after_commit:
+            await callback()
+
+    def after_commit(self, callback: Callable[[], Awaitable[None]]) -> None:
+        """Call back once the outermost open transaction has committed, not if it fails.
+
+        For hints such as dropping a cache entry; what must happen is an event or a job.
+        """
+        opened = self._open.get()
+        if opened is None:
+            raise RuntimeError("after_commit outside of a transaction")
+        opened.after_commit.append(callback)
+
+    @asynccontextmanager
+    async def read(self) -> AsyncGenerator[Tx]:
+        """Lend a connection for single statements that change nothing.
+
+        Raises:
+            OverloadedError: no connection came free within the queue's limit.
+            DatabaseUnavailableError: Postgres is away.
+        """
+        joined = self._open.get()
+        if joined is not None:
+            yield joined.connection
+            return
+        async with self._connection() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncGenerator[Tx]:
+        try:
+            async with asyncio.timeout(self.limits.queue_s):
+                await self._seats.acquire()
+        except TimeoutError as error:
+            raise OverloadedError(retry_after_s=1) from error
+        try:
+            async with self.pool.acquire(timeout=self.limits.connect_s) as connection:
+                yield connection
+        except PosthouseError:
+            raise
+        except Exception as error:
+            ours = translate(error)
+            if ours is None:
+                raise
+            raise ours from error
+        finally:
+            self._seats.release()
+
+    async def close(self) -> None:
+        """Close the pool; connections still in use after two seconds are cut."""
+        try:
+            async with asyncio.timeout(2):
+                await self.pool.close()
+        except TimeoutError:
+            self.pool.terminate()
+
+
+async def open_database(url: str, limits: DatabaseLimits | None = None) -> Database:
+    """Connect to Postgres.
+
+    Raises:
+        DatabaseUnavailableError: there is no answer, or the address or the credentials are wrong.
+    """
+    limits = limits or DatabaseLimits()
+    try:
+        pool = await asyncpg.create_pool(
+            url,
+            min_size=1,
+            max_size=limits.connections,
+            timeout=limits.connect_s,
+            command_timeout=limits.statement_s + 5,
+            max_inactive_connection_lifetime=300,
+            server_settings=limits.server_settings(),
+            init=_prepare_connection,
+        )
+    except (asyncpg.PostgresError, *_AWAY) as error:
+        raise DatabaseUnavailableError(f"Postgres: {error}") from error
+    return Database(pool, limits)
+
+
+def changed_rows(status: str) -> int:
+    """How many rows a statement changed, from its command tag such as `UPDATE 3`."""
+    return int(status.rpartition(" ")[2])
+
+
+JsonObject: TypeAlias = Mapping[str, Any]

@@ -1,0 +1,310 @@
+"""How a route is declared: what it needs, what it raises, how often it may be called.
+
+An `Endpoint` checks credentials, then the rate limit, then reads the body strictly, and only
+then lets FastAPI parse. `Routes` registers each path with and without a trailing slash and puts
+the declared errors into OpenAPI.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+from fastapi import APIRouter, Request, Response
+from fastapi.routing import APIRoute
+from typing_extensions import override
+
+from posthouse.kernel import idempotency, strictjson
+from posthouse.kernel.addresses import ProxyTrust
+from posthouse.kernel.auth import (
+    Authenticator,
+    ForbiddenError,
+    Principal,
+    Scope,
+    UnauthenticatedError,
+    bearer_of,
+)
+from posthouse.kernel.db import Database
+from posthouse.kernel.errors import (
+    DatabaseBusyError,
+    DatabaseUnavailableError,
+    InternalError,
+    InvalidInputError,
+    MalformedError,
+    MalformedJsonError,
+    MediaTypeError,
+    MisdirectedError,
+    NotAcceptableError,
+    NotFoundError,
+    OverloadedError,
+    PosthouseError,
+    StaleError,
+    TooLargeError,
+)
+from posthouse.kernel.problems import declared
+from posthouse.kernel.ratelimit import Limiter, Rate, RateLimitedError, Verdict, network_of
+
+T = TypeVar("T")
+Handler = Callable[[Request], Awaitable[Response]]
+NOBODY = idempotency.UUID(int=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What one endpoint asks of its caller."""
+
+    needs: Scope | None
+    is_open: bool = False
+    rate: str = "default"
+    is_idempotent: bool = False
+    reads_json: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What endpoints check with; one per application, in `app.state.gate`."""
+
+    authenticator: Authenticator
+    limiter: Limiter
+    db: Database
+    rates: dict[str, Rate]
+    trust: ProxyTrust
+
+    async def admit(self, request: Request, policy: Policy) -> Verdict:
+        """Find the caller, check its right and take one token of its bucket.
+
+        Raises:
+            UnauthenticatedError: credentials are needed and missing or wrong.
+            ForbiddenError: the caller lacks the right.
+            RateLimitedError: the bucket is empty.
+        """
+        bearer = bearer_of(request.headers)
+        address = network_of(self.trust.client_of(request.scope))
+        principal: Principal | None = None
+        if bearer is not None and (policy.needs is not None or policy.is_open):
+            principal = await self.authenticator.authenticate(bearer)
+        elif policy.needs is not None and not policy.is_open:
+            raise UnauthenticatedError
+        request.state.principal = principal
+        request.state.network = address
+        rate = self.rates["anonymous" if policy.is_open and principal is None else policy.rate]
+        verdict = await self.limiter.take(principal.actor if principal else address, rate)
+        verdict.require()
+        if principal is not None and policy.needs is not None:
+            principal.require(policy.needs)
+        return verdict
+
+
+class Endpoint(APIRoute):
+    """A route with a policy."""
+
+    def __init__(self, *args: Any, policy: Policy, **kwargs: Any) -> None:
+        self.policy = policy
+        super().__init__(*args, **kwargs)
+
+    @override
+    def get_route_handler(self) -> Callable[[Request], Any]:
+        """Wrap FastAPI's handler; the order of the steps is the promise of this class."""
+        parse_and_run = super().get_route_handler()
+        policy = self.policy
+
+        async def handle(request: Request) -> Response:
+            gate: Gate = request.app.state.gate
+            _require_acceptable(request)
+            verdict = await gate.admit(request, policy)
+            if policy.reads_json:
+                await _read_json(request)
+            key = request.headers.get("idempotency-key")
+            if key is not None and policy.is_idempotent:
+                response = await idempotency.once(
+                    gate.db, request, _owner(request), key, partial(parse_and_run, request)
+                )
+            else:
+                response = await parse_and_run(request)
+            response.headers.update(verdict.headers())
+            return response
+
+        return handle
+
+
+def _owner(request: Request) -> idempotency.Owner:
+    principal: Principal | None = request.state.principal
+    if principal is None:
+        return idempotency.Owner(NOBODY, request.state.network)
+    return idempotency.Owner(principal.workspace_id, principal.actor)
+
+
+def _require_acceptable(request: Request) -> None:
+    accept = request.headers.get("accept")
+    if accept and not any(
+        part.split(";")[0].strip().lower() in {"*/*", "application/*", "application/json"}
+        or part.strip().lower().startswith(("image/", "text/", "application/problem+json"))
+        for part in accept.split(",")
+    ):
+        raise NotAcceptableError("Accept application/json.")
+
+
+async def _read_json(request: Request) -> None:
+    """Read the body and leave its meaning where FastAPI looks for it.
+
+    Raises:
+        MediaTypeError: there is a body, but it is not declared as JSON.
+    """
+    body = await request.body()
+    if not body:
+        return
+    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if media_type != "application/json" and not (
+        media_type.startswith("application/") and media_type.endswith("+json")
+    ):
+        raise MediaTypeError("Send Content-Type: application/json.")
+    request._json = strictjson.parse(body)  # noqa: SLF001  Starlette's own cache of json()
+
+
+_ALWAYS: tuple[type[PosthouseError], ...] = (
+    MalformedError,
+    NotAcceptableError,
+    MisdirectedError,
+    InvalidInputError,
+    RateLimitedError,
+    InternalError,
+    DatabaseUnavailableError,
+    DatabaseBusyError,
+    OverloadedError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """The JSON routes of one slice."""
+
+    router: APIRouter
+    default_rate: str = "default"
+
+    @classmethod
+    def of(cls, tag: str) -> "Routes":
+        """Start the routes of a slice, shown under `tag`."""
+        return cls(APIRouter(tags=[tag], redirect_slashes=False))
+
+    def add(  # noqa: PLR0913  a route's declaration reads as one list
+        self,
+        method: str,
+        path: str,
+        *,
+        needs: Scope | None,
+        is_open: bool = False,
+        raises: Sequence[type[PosthouseError]] = (),
+        status: int = 200,
+        rate: str = "default",
+        is_idempotent: bool | None = None,
+        reads_json: bool | None = None,
+        **options: Any,
+    ) -> Callable[[Callable[..., Awaitable[T]]], Callable[..., Awaitable[T]]]:
+        """Declare a route; `needs=None` without `is_open` means that anybody may call it."""
+        writes = method in {"POST", "PUT", "PATCH"}
+        policy = Policy(
+            needs=needs,
+            is_open=is_open,
+            rate=rate,
+            is_idempotent=method == "POST" if is_idempotent is None else is_idempotent,
+            reads_json=writes if reads_json is None else reads_json,
+        )
+
+        responses: dict[int | str, Any] = options.pop("responses", {})
+
+        def register(endpoint: Callable[..., Awaitable[T]]) -> Callable[..., Awaitable[T]]:
+            for spelling, is_shown in ((path, True), (path.rstrip("/") + "/", False)):
+                self.router.add_api_route(
+                    spelling,
+                    endpoint,
+                    methods=[method],
+                    status_code=status,
+                    responses=declared(_errors(path, policy, raises)) | responses,
+                    include_in_schema=is_shown,
+                    route_class_override=partial(Endpoint, policy=policy),  # type: ignore[arg-type]
+                    openapi_extra=_extra(policy),
+                    **options,
+                )
+            return endpoint
+
+        return register
+
+    def get(self, path: str, **declaration: Any) -> Callable[[Any], Any]:
+        """Declare a GET route."""
+        return self.add("GET", path, **declaration)
+
+    def post(self, path: str, **declaration: Any) -> Callable[[Any], Any]:
+        """Declare a POST route."""
+        return self.add("POST", path, **declaration)
+
+    def patch(self, path: str, **declaration: Any) -> Callable[[Any], Any]:
+        """Declare a PATCH route; it takes `If-Match`."""
+        raises = (*declaration.pop("raises", ()), StaleError)
+        return self.add("PATCH", path, raises=raises, **declaration)
+
+    def delete(self, path: str, **declaration: Any) -> Callable[[Any], Any]:
+        """Declare a DELETE route, answered with 204 unless it says otherwise."""
+        return self.add("DELETE", path, **{"status": 204, **declaration})
+
+
+def _errors(
+    path: str, policy: Policy, raises: Sequence[type[PosthouseError]]
+) -> list[type[PosthouseError]]:
+    found: list[type[PosthouseError]] = [*raises, *_ALWAYS]
+    if policy.needs is not None:
+        found += [UnauthenticatedError, ForbiddenError]
+    if "{" in path:
+        found.append(NotFoundError)
+    if policy.reads_json:
+        found += [MalformedJsonError, MediaTypeError, TooLargeError]
+    if policy.is_idempotent:
+        found += [idempotency.IdempotencyInFlightError, idempotency.IdempotencyMismatchError]
+    return found
+
+
+def _extra(policy: Policy) -> dict[str, Any]:
+    extra: dict[str, Any] = {"x-rate-class": policy.rate, "x-scope": None}
+    if policy.needs is not None:
+        extra["x-scope"] = policy.needs.name
+        extra["security"] = [{"bearer": []}, *([{}] if policy.is_open else [])]
+    if policy.is_idempotent:
+        extra["parameters"] = [
+            {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "required": False,
+                "description": "Makes a repetition of this request safe for 24 hours.",
+                "schema": {"type": "string", "maxLength": idempotency.MAX_KEY_LENGTH},
+            }
+        ]
+    return extra
+
+
+def current_principal(request: Request) -> Principal:
+    """The caller; for `Depends` in a route that needs one.
+
+    Raises:
+        UnauthenticatedError: the route is open and the caller sent no credentials.
+    """
+    principal: Principal | None = request.state.principal
+    if principal is None:
+        raise UnauthenticatedError
+    return principal
+
+
+def maybe_principal(request: Request) -> Principal | None:
+    """The caller of an open route, if it said who it is."""
+    principal: Principal | None = request.state.principal
+    return principal
+
+
+def service(kind: type[T]) -> Callable[[Request], T]:
+    """Make the dependency that gives a slice's service: `the_links = service(Links)`."""
+
+    def give(request: Request) -> T:
+        found: T = request.app.state.services[kind]
+        return found
+
+    return give
+
+

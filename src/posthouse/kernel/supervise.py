@@ -1,0 +1,51 @@
+"""Background loops of a process: the only place that starts tasks that outlive a call."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+log = logging.getLogger("posthouse.loops")
+
+_FIRST_PAUSE_S = 0.2
+_LAST_PAUSE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """Work that runs for as long as the process does; `run` must end soon when cancelled."""
+
+    name: str
+    run: Callable[[], Awaitable[None]]
+
+
+async def keep_running(loop: Loop) -> None:
+    """Run a loop and start it again when it fails, with a growing pause."""
+    pause_s = _FIRST_PAUSE_S
+    clock = asyncio.get_running_loop().time
+    while True:
+        started = clock()
+        try:
+            await loop.run()
+        except Exception as error:  # noqa: BLE001  a loop must not end its process
+            log.warning("loop failed", extra={"loop": loop.name, "reason": type(error).__name__})
+        pause_s = _FIRST_PAUSE_S if clock() - started > _LAST_PAUSE_S else pause_s
+        await asyncio.sleep(pause_s)
+        pause_s = min(_LAST_PAUSE_S, pause_s * 2)
+
+
+@asynccontextmanager
+async def supervise(loops: Sequence[Loop]) -> AsyncGenerator[None]:
+    """Keep loops running while the block runs; cancel them at its end and wait for them."""
+    tasks = [asyncio.create_task(keep_running(loop), name=loop.name) for loop in loops]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            try:
+                await task
+            except asyncio.CancelledError:
+                pass

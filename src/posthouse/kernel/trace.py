@@ -1,0 +1,33 @@
+"""One trace id from the request to the job that it caused.
+
+Source: W3C Trace Context (`traceparent`), version 00. A malformed header is dropped, never an
+error.
+"""
+
+import re
+import secrets
+from contextvars import ContextVar
+
+_TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
+_current: ContextVar[str | None] = ContextVar("traceparent", default=None)
+
+
+def accept(header: str | None) -> str:
+    """Go on with the caller's trace if its header is well-formed, else start one."""
+    match = _TRACEPARENT.fullmatch(header or "")
+    trace_id = match[1] if match else secrets.token_hex(16)
+    flags = match[3] if match else "01"
+    traceparent = f"00-{trace_id}-{secrets.token_hex(8)}-{flags}"
+    _current.set(traceparent)
+    return traceparent
+
+
+def current() -> str | None:
+    """The `traceparent` of the work that runs now."""
+    return _current.get()
+
+
+def trace_id() -> str | None:
+    """The trace id of the work that runs now: 32 hexadecimal characters."""
+    traceparent = _current.get()
+    return traceparent.split("-")[1] if traceparent else None

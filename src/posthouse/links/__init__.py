@@ -1,0 +1,1 @@
+"""Short links: make them, follow them, count who followed."""

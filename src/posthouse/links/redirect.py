@@ -1,0 +1,230 @@
+"""Follows short links: a plain ASGI application in front of everything else.
+
+The first few lines of `__call__` are the hot path; they were written with `bench/redirect.py`
+at hand. All else (unknown codes, passwords, limits, previews) takes the long way round.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs, unquote
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from posthouse.kernel.addresses import ProxyTrust
+from posthouse.kernel.clock import Clock
+from posthouse.kernel.edge import EdgeLimits, Receive, Scope, Send, one_host
+from posthouse.kernel.errors import LoopError, MethodError, MisdirectedError, PosthouseError
+from posthouse.kernel.ratelimit import Limiter, Rate
+from posthouse.links import pages
+from posthouse.links.codes import is_code
+from posthouse.links.hosts import HostTable
+from posthouse.links.recorder import Follow, Recorder
+from posthouse.links.resolver import Resolver
+from posthouse.links.routes import Outcome, Route, outcome
+from posthouse.links.targets import host_of, with_path, with_query
+from posthouse.links.unlocking import Unlocking
+
+_EMPTY_BODY = {"type": "http.response.body", "body": b""}
+_PERMANENT = frozenset({301, 308})
+_CAMPAIGN = "utm_campaign"
+
+
+def redirect_start(status: int, location: str) -> dict[str, Any]:
+    """The first ASGI message of a redirect.
+
+    301 and 308 may be kept by the browser for 30 s, or it would never ask again (RFC 9110
+    section 15.4.2 makes them cacheable by default); 302 and 307 are asked each time.
+    """
+    lifetime = b"private, max-age=30" if status in _PERMANENT else b"private, max-age=0"
+    return {
+        "type": "http.response.start",
+        "status": status,
+        "headers": [
+            (b"location", location.encode("ascii")),
+            (b"cache-control", lifetime),
+            (b"content-length", b"0"),
+        ],
+    }
+
+
+@dataclass(slots=True)
+class Redirector:
+    """Answers every path that is not one of our own."""
+
+    hosts: HostTable
+    resolver: Resolver
+    recorder: Recorder
+    limiter: Limiter
+    unlocking: Unlocking
+    spend: Callable[[Route], Awaitable[bool]]
+    clock: Clock
+    trust: ProxyTrust
+    limits: EdgeLimits
+    unknown_rate: Rate
+    followed: int = field(default=0, init=False)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        host = agent = referrer = purpose = None
+        for name, value in scope["headers"]:
+            if name == b"host":
+                if host is not None:
+                    host = b""
+                    break
+                host = value
+            elif name == b"user-agent":
+                agent = value
+            elif name == b"referer":
+                referrer = value
+            elif name in {b"sec-purpose", b"purpose", b"x-moz"}:
+                purpose = value
+        domain = self.hosts.by_header.get(host or b"")
+        if domain is not None and scope["method"] == "GET" and not scope["query_string"]:
+            entries = self.resolver.entries
+            key = (domain, scope["path"][1:])
+            entry = entries.get(key)
+            if entry is not None and entry.start is not None:
+                now = self.clock.monotonic()
+                if entry.fresh_until > now and entry.route is not None:
+                    entries.move_to_end(key)
+                    self.followed += 1
+                    route = entry.route
+                    self.recorder.record(
+                        Follow(
+                            route.link_id,
+                            route.workspace_id,
+                            self.clock.epoch_s(),
+                            "GET",
+                            self.trust.client_of(scope),
+                            agent or b"",
+                            referrer or b"",
+                            purpose or b"",
+                            route.campaign,
+                        )
+                    )
+                    await send(entry.start)
+                    await send(_EMPTY_BODY)
+                    return
+        try:
+            response = await self._answer(scope, receive)
+        except PosthouseError as error:
+            response = pages.failure(Request(scope), error)
+        await response(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Response:
+        host = one_host(scope["headers"], self.limits)
+        domain = self.hosts.domain_of(host)
+        if domain is None:
+            raise MisdirectedError
+        request = Request(scope, receive)
+        header = request.headers["host"].encode("latin-1")
+        if len(self.hosts.by_header) < 1000:  # noqa: PLR2004  many spellings of a few hosts
+            self.hosts.by_header[header] = domain
+        if request.method not in {"GET", "HEAD", "POST"}:
+            raise MethodError(headers={"Allow": "GET, HEAD"})
+        code, _, rest = scope["path"][1:].partition("/")
+        wants_preview = code.endswith("+")
+        code = code.removesuffix("+")
+        if not is_code(code):
+            return await self._unknown(request)
+        entry = await self.resolver.resolve(domain, code)
+        route = entry.route
+        found = outcome(route, self.clock.epoch_s())
+        if route is None or found in {Outcome.UNKNOWN, Outcome.NOT_YET}:
+            return await self._unknown(request)
+        if rest and not route.forwards_path:
+            return await self._unknown(request)
+        if found is Outcome.GONE:
+            return pages.gone(request)
+        if found is Outcome.PASSWORD and not self.unlocking.is_unlocked(request, code, route):
+            if request.method == "POST":
+                return await self._unlock(request, code, route)
+            return pages.password_form(request, is_wrong=False)
+        if request.method == "POST":
+            raise MethodError(headers={"Allow": "GET, HEAD"})
+        if wants_preview:
+            return pages.preview(request, route)
+        return await self._follow(request, route, rest)
+
+    async def _follow(self, request: Request, route: Route, rest: str) -> Response:
+        query = request.scope["query_string"].decode("latin-1")
+        if self.hosts.serves(host_of(route.location)):
+            # The host became ours after the link was made.
+            raise LoopError
+        location = self._location(request, route, query, rest)
+        if route.is_counted and request.method == "GET" and not await self.spend(route):
+            return pages.gone(request)
+        self.followed += 1
+        headers = request.headers
+        self.recorder.record(
+            Follow(
+                route.link_id,
+                route.workspace_id,
+                self.clock.epoch_s(),
+                request.method,
+                self.trust.client_of(request.scope),
+                headers.get("user-agent", "").encode("latin-1"),
+                headers.get("referer", "").encode("latin-1"),
+                (
+                    headers.get("sec-purpose") or headers.get("purpose") or headers.get("x-moz", "")
+                ).encode("latin-1"),
+                _campaign(query) or route.campaign,
+            )
+        )
+        start = redirect_start(route.status, location)
+        response = Response(status_code=start["status"])
+        response.raw_headers = list(start["headers"])
+        return response
+
+    def _location(self, request: Request, route: Route, query: str, rest: str) -> str:
+        location = route.location
+        if rest and route.forwards_path:
+            raw: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
+            raw_rest = raw[1:].partition(b"/")[2].decode("ascii", "replace")
+            if any(unquote(part) in {".", ".."} for part in raw_rest.split("/")):
+                raise MisdirectedError("The path may not hold dot segments.")
+            location = with_path(location, raw_rest)
+        if query and route.forwards_query:
+            location = with_query(location, _safe_query(query))
+        return location
+
+    async def _unlock(self, request: Request, code: str, route: Route) -> Response:
+        network = self.trust.client_of(request.scope)
+        is_right = await self.unlocking.try_password(request, code, route, network)
+        if not is_right:
+            return pages.password_form(request, is_wrong=True)
+        response = Response(status_code=303, headers={"Location": request.url.path})
+        self.unlocking.remember(request, response, code, route)
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    async def _unknown(self, request: Request) -> Response:
+        """Answer that there is nothing; who asks too often for nothing is told to stop."""
+        address = self.trust.client_of(request.scope)
+        verdict = await self.limiter.take(wide_network_of(address), self.unknown_rate)
+        verdict.require()
+        return pages.unknown(request)
+
+
+def wide_network_of(address: str) -> str:
+    """The bucket of those who look for codes: the /24 of IPv4, the /64 of IPv6."""
+    from posthouse.kernel.ratelimit import network_of  # noqa: PLC0415
+
+    network = network_of(address)
+    return network.rpartition(".")[0] if network.count(".") == 3 else network  # noqa: PLR2004
+
+
+def _campaign(query: str) -> str:
+    if _CAMPAIGN not in query:
+        return ""
+    return parse_qs(query).get(_CAMPAIGN, [""])[0][:100]
+
+
+def _safe_query(query: str) -> str:
+    """The raw query with anything that may not stand in a header percent-encoded."""
+    return "".join(
+        character if "!" <= character <= "~" and character not in "\"<>#" else f"%{ord(character):02X}"
+        for character in query
+    )

@@ -1,0 +1,211 @@
+"""Finds the route of a code: this process's memory, then Valkey, then Postgres.
+
+What one process promises: never an older version after a newer one; an edit is seen within five
+seconds, and at once when Valkey's pub/sub brings it. While Valkey is away memory lives one second
+and Postgres is asked; while Postgres is away what was known is good for ten minutes.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from posthouse.kernel.cache import Cache, CacheDownError, Script
+from posthouse.kernel.clock import Clock
+from posthouse.kernel.errors import Kind, PosthouseError
+from posthouse.links.routes import Route, pack, unpack
+
+CHANNEL = "links:changed"
+FRESH_S = 5.0
+FRESH_ALONE_S = 1.0
+UNKNOWN_S = 2.0
+STALE_S = 600.0
+SHARED_S = 30
+_SEPARATOR = b"\x00"
+
+Key = tuple[str, str]
+Load = Callable[[str, str], Awaitable[Route | None]]
+
+# A value is eight bytes of version and the route; an older version never replaces a newer one.
+_PUT = Script("""
+local old = redis.call('GETRANGE', KEYS[1], 0, 7)
+if old ~= '' and old > string.sub(ARGV[1], 1, 8) then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+return 1
+""")
+
+
+@dataclass(slots=True)
+class Entry:
+    """What this process knows of one code. `start` is the whole answer, if it never varies."""
+
+    route: Route | None
+    version: int
+    fresh_until: float
+    stale_until: float
+    start: dict[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class Resolver:
+    """The three levels. `load` reads Postgres; `prepare` builds the answer of a plain route."""
+
+    cache: Cache
+    clock: Clock
+    load: Load
+    prepare: Callable[[Route], dict[str, Any]]
+    capacity: int = 100_000
+    entries: OrderedDict[Key, Entry] = field(default_factory=OrderedDict[Key, Entry], init=False)
+    misses: int = field(default=0, init=False)
+    _loading: dict[Key, asyncio.Future[Entry]] = field(
+        default_factory=dict[Key, asyncio.Future[Entry]], init=False
+    )
+    _hears_changes: bool = field(default=False, init=False)
+    _trusts_valkey_from: float = field(default=0.0, init=False)
+
+    async def resolve(self, domain: str, code: str) -> Entry:
+        """Give what is known of a code, asking further out if that is not fresh.
+
+        Raises:
+            DatabaseUnavailableError: nothing is known and Postgres is away.
+        """
+        key = (domain, code)
+        known = self.entries.get(key)
+        if known is not None and known.fresh_until > self.clock.monotonic():
+            self.entries.move_to_end(key)
+            return known
+        waiting = self._loading.get(key)
+        if waiting is not None:
+            return await asyncio.shield(waiting)
+        future = asyncio.get_running_loop().create_future()
+        self._loading[key] = future
+        try:
+            entry = await self._refresh(key, known)
+        except BaseException as error:
+            future.set_exception(error)
+            future.exception()  # nobody may be waiting, and that is fine
+            raise
+        else:
+            future.set_result(entry)
+            return entry
+        finally:
+            del self._loading[key]
+
+    async def _refresh(self, key: Key, known: Entry | None) -> Entry:
+        self.misses += 1
+        route = await self._from_valkey(key, known.version if known else 0)
+        if route is None:
+            try:
+                route = await self.load(*key)
+            except PosthouseError as error:
+                now = self.clock.monotonic()
+                if error.kind is not Kind.UNAVAILABLE or known is None or known.stale_until < now:
+                    raise
+                known.fresh_until = now + FRESH_ALONE_S
+                return known
+            if route is not None and not route.is_counted:
+                await self._to_valkey(key, route)
+        return self.remember(key, route)
+
+    async def _from_valkey(self, key: Key, least_version: int) -> Route | None:
+        if self.clock.monotonic() < self._trusts_valkey_from:
+            return None
+        try:
+            value = await self.cache.get(_name(key))
+        except CacheDownError:
+            return None
+        route = unpack(value[8:]) if value else None
+        return route if route is not None and route.version >= least_version else None
+
+    async def _to_valkey(self, key: Key, route: Route) -> bool:
+        value = route.version.to_bytes(8) + pack(route)
+        try:
+            await self.cache.run(_PUT, [_name(key)], [value, SHARED_S])
+        except CacheDownError:
+            return False
+        return True
+
+    def remember(self, key: Key, route: Route | None) -> Entry:
+        """Keep a route unless a newer version is known already; give what is known then."""
+        now = self.clock.monotonic()
+        known = self.entries.get(key)
+        version = route.version if route else 0
+        lifetime = FRESH_S if self._hears_changes else FRESH_ALONE_S
+        if known is not None and known.version > version and known.stale_until > now:
+            known.fresh_until = now + FRESH_ALONE_S
+            return known
+        entry = Entry(
+            route=route,
+            version=version,
+            fresh_until=now + (lifetime if route else min(lifetime, UNKNOWN_S)),
+            stale_until=now + STALE_S,
+            start=self.prepare(route) if route is not None and route.is_plain else None,
+        )
+        if route is not None and route.is_counted:
+            entry.fresh_until = 0.0
+        self.entries[key] = entry
+        self.entries.move_to_end(key)
+        if len(self.entries) > self.capacity:
+            self.entries.popitem(last=False)
+        return entry
+
+    async def announce(self, key: Key, route: Route) -> bool:
+        """Tell all processes of a route that was made or changed; this one knows at once.
+
+        Gives whether Valkey took it. If not, the job that follows each change tells it later.
+        """
+        self.remember(key, route)
+        message = _SEPARATOR.join((key[0].encode(), key[1].encode(), pack(route)))
+        if not route.is_counted and not await self._to_valkey(key, route):
+            return False
+        try:
+            if route.is_counted:
+                await self.cache.delete(_name(key))
+            await self.cache.publish(CHANNEL, message)
+        except CacheDownError:
+            return False
+        return True
+
+    def hear(self, message: bytes) -> None:
+        """Take over a change that another process told; only codes known here matter."""
+        domain, code, packed = message.split(_SEPARATOR, 2)
+        key = (domain.decode(), code.decode())
+        route = unpack(packed)
+        if route is not None and key in self.entries:
+            self.remember(key, route)
+
+    async def listen(self) -> None:
+        """Hear changes until Valkey goes away; for `supervise`."""
+        try:
+            async with self.cache.subscribe(CHANNEL) as pubsub:
+                self._connected()
+                while True:
+                    message = await pubsub.get_message(timeout=0.2)
+                    if message is not None:
+                        self.hear(message["data"])
+        finally:
+            self._disconnected()
+
+    def _connected(self) -> None:
+        # What was told while we did not listen is lost, and Valkey itself may hold what could
+        # not be replaced then: ask Postgres until such values have expired.
+        self._hears_changes = True
+        self._trusts_valkey_from = self.clock.monotonic() + SHARED_S
+        for entry in self.entries.values():
+            entry.fresh_until = 0.0
+
+    def _disconnected(self) -> None:
+        self._hears_changes = False
+        soon = self.clock.monotonic() + FRESH_ALONE_S
+        for entry in self.entries.values():
+            entry.fresh_until = min(entry.fresh_until, soon)
+
+    def forget(self, keys: Iterable[Key]) -> None:
+        """Drop codes from this process's memory."""
+        for key in keys:
+            self.entries.pop(key, None)
+
+
+def _name(key: Key) -> str:
+    return f"link:{key[0]}:{key[1]}"

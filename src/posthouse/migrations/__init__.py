@@ -1,0 +1,27 @@
+"""The schema's history: one Alembic line that ships in the wheel."""
+
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+
+
+def revisions() -> dict[str, str | None]:
+    """Each revision and the one it follows, read from the files without running them."""
+    found: dict[str, str | None] = {}
+    for path in (FOLDER / "versions").glob("*.py"):
+        names: dict[str, str | None] = {}
+        for line in path.read_text("utf-8").splitlines():
+            name, equals, value = line.partition(" = ")
+            if equals and name in {"revision", "down_revision"}:
+                names[name] = value.strip("\"'") if value != "None" else None
+        revision = names.get("revision")
+        if revision is not None:
+            found[revision] = names.get("down_revision")
+    return found
+
+
+def head() -> str:
+    """The revision that this version of the program needs: the one that nothing follows."""
+    known = revisions()
+    (newest,) = set(known) - set(known.values())
+    return newest
