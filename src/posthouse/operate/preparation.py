@@ -16,6 +16,7 @@ from posthouse.operate import schema
 from posthouse.operate.environment import House
 from posthouse.operate.warm import Gate, make_gate
 
+MODULES = "posthouse.operate.prepare,posthouse.cli,alembic.command,sqlalchemy.ext.asyncio"
 TIMEOUT_S = 900.0  # a migration may rewrite a large table
 ASK_TIMEOUT_S = 5.0
 
@@ -59,7 +60,7 @@ def launch(place: Place, house: House) -> Preparation:
     gate = make_gate()
     answer = tempfile.TemporaryFile()  # noqa: SIM115 - a file without a name, closed by end()
     command = Command(
-        argv=gate.argv("posthouse.runtime", "prepare", "--json"),
+        argv=gate.argv(MODULES, "prepare", "--json"),
         env=house.environ,
         keep_fds=(place.lock.fd, gate.fd),
         stdout_fd=answer.fileno(),

@@ -137,7 +137,7 @@ class _Run:
             return await probe.status_of(house.connect_host, house.port, "/readyz") == OK
 
         command = Command(
-            argv=self.gate.argv("posthouse.app", "serve"),
+            argv=self.gate.argv("posthouse.operate.serve", "serve"),
             env=house.environ,
             keep_fds=(place.lock.fd, self.gate.fd),
         )

@@ -1,6 +1,6 @@
 """Start a command in two steps, so that its imports overlap with the start of the servers.
 
-`python -m posthouse.operate.warm FD MODULE WORDS...` imports MODULE, waits until the pipe FD is
+`python -m posthouse.operate.warm FD MODULES WORDS...` imports MODULES (a,b,c), waits until the pipe FD is
 closed at its other end, then runs `posthouse WORDS...`. Once the gate is open it stays open: a
 restarted process does not wait.
 """
@@ -19,9 +19,9 @@ class Gate:
     fd: int
     _closing_fd: int
 
-    def argv(self, module: str, *words: str) -> tuple[str, ...]:
+    def argv(self, modules: str, *words: str) -> tuple[str, ...]:
         """The command that waits for this gate."""
-        return (sys.executable, "-m", __name__, str(self.fd), module, *words)
+        return (sys.executable, "-m", __name__, str(self.fd), modules, *words)
 
     def open(self) -> None:
         """Let everybody through, now and later."""
@@ -43,9 +43,10 @@ def make_gate() -> Gate:
 
 def main(argv: list[str]) -> None:
     """Import, wait, run."""
-    fd, module, *words = argv
+    fd, modules, *words = argv
     with contextlib.suppress(ImportError):  # the command itself says what is missing
-        importlib.import_module(module)
+        for module in modules.split(","):
+            importlib.import_module(module)
     os.read(int(fd), 1)
     sys.argv = ["posthouse", *words]
     importlib.import_module("posthouse.__main__").main()
