@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import posthouse
-from embedded.parents import TIMEOUT_S
+from tests.embedded.parents import TIMEOUT_S
 
 FAKE_MAIN = """
 import asyncio, json, os, pathlib, signal, sys

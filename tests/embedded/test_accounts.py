@@ -8,10 +8,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from embedded.parents import owner_of, start_parent, until_gone
 from posthouse.embedded import EmbeddedError, embedded_servers
 from posthouse.embedded.account import Account, check_has_name, server_account
 from posthouse.embedded.programs import find_postgres, reachable
+from tests.embedded.parents import owner_of, start_parent, until_gone
 
 UNNAMED_UID = 54321
 

@@ -9,7 +9,13 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
-from embedded.parents import (
+from posthouse.embedded import EmbeddedError, embedded_servers
+from posthouse.embedded.account import server_account
+from posthouse.embedded.lockfile import holder
+from posthouse.embedded.place import socket_folder
+from posthouse.embedded.postgres import serves
+from posthouse.embedded.programs import find_postgres
+from tests.embedded.parents import (
     copy_as_is,
     has_pid,
     is_running,
@@ -18,12 +24,6 @@ from embedded.parents import (
     until,
     until_gone,
 )
-from posthouse.embedded import EmbeddedError, embedded_servers
-from posthouse.embedded.account import server_account
-from posthouse.embedded.lockfile import holder
-from posthouse.embedded.place import socket_folder
-from posthouse.embedded.postgres import serves
-from posthouse.embedded.programs import find_postgres
 
 
 async def _write(database_url: str, valkey_url: str) -> None:

@@ -10,10 +10,10 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
-from embedded.parents import is_running, mode_of, until_gone
 from posthouse.embedded import EmbeddedError, embedded_servers, logs
 from posthouse.embedded.process import Command, Process, words_for
 from posthouse.embedded.supervisor import Child, Supervisor
+from tests.embedded.parents import is_running, mode_of, until_gone
 
 STUBBORN = """
 import signal, time, pathlib, sys

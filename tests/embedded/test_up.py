@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from embedded.fake_house import FakeHouse
-from embedded.parents import is_running, mode_of, until, until_gone
 from posthouse.operate import ports
+from tests.embedded.fake_house import FakeHouse
+from tests.embedded.parents import is_running, mode_of, until, until_gone
 
 
 @pytest.fixture

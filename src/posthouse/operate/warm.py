@@ -1,8 +1,8 @@
 """Start a command in two steps, so that its imports overlap with the start of the servers.
 
-`python -m posthouse.operate.warm FD MODULES WORDS...` imports MODULES (a,b,c), waits until the pipe FD is
-closed at its other end, then runs `posthouse WORDS...`. Once the gate is open it stays open: a
-restarted process does not wait.
+`python -m posthouse.operate.warm FD MODULES WORDS...` imports MODULES (a,b,c), waits until the pipe
+FD is closed at its other end, then runs `posthouse WORDS...`. Once the gate is open it stays open:
+a restarted process does not wait.
 """
 
 import contextlib
