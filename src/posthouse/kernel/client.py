@@ -88,7 +88,9 @@ class Client:
         try:
             response = self.http.request(method, f"/api/v1{path}", json=body, params=wanted)
         except httpx.HTTPError as error:
-            fail(f"{self.http.base_url} does not answer ({type(error).__name__}). Is it running?", 69)
+            fail(
+                f"{self.http.base_url} does not answer ({type(error).__name__}). Is it running?", 69
+            )
         if response.is_error:
             fail(_words(response), _exit_code(response.status_code))
         return response

@@ -67,7 +67,8 @@ class DatabaseLimits:
     connect_s: float = 2.0
     statement_s: float = 5.0
     lock_s: float = 1.0
-    queue_s: float = 0.1
+    queue_s: float = 1.0
+    waiting: int = 128
     idle_in_transaction_s: float = 10.0
 
     def server_settings(self) -> dict[str, str]:
@@ -108,6 +109,7 @@ class Database:
     limits: DatabaseLimits
     _seats: asyncio.Semaphore = field(init=False)
     _open: ContextVar[_OpenTransaction | None] = field(init=False)
+    _waiting: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         self._seats = asyncio.Semaphore(self.limits.connections)
@@ -164,11 +166,7 @@ class Database:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncGenerator[Tx]:
-        try:
-            async with asyncio.timeout(self.limits.queue_s):
-                await self._seats.acquire()
-        except TimeoutError as error:
-            raise OverloadedError(retry_after_s=1) from error
+        await self._take_seat()
         try:
             async with self.pool.acquire(timeout=self.limits.connect_s) as connection:
                 yield connection
@@ -181,6 +179,23 @@ class Database:
             raise ours from error
         finally:
             self._seats.release()
+
+    async def _take_seat(self) -> None:
+        """Wait for a connection, unless too many wait already: those are refused at once.
+
+        Raises:
+            OverloadedError: the queue is full, or nothing came free in time.
+        """
+        if self._seats.locked() and self._waiting >= self.limits.waiting:
+            raise OverloadedError(retry_after_s=1)
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(self.limits.queue_s):
+                await self._seats.acquire()
+        except TimeoutError as error:
+            raise OverloadedError(retry_after_s=1) from error
+        finally:
+            self._waiting -= 1
 
     async def close(self) -> None:
         """Close the pool; connections still in use after two seconds are cut."""

@@ -213,7 +213,9 @@ class Edge:
     ) -> None:
         ours = error if isinstance(error, PosthouseError) else InternalError()
         if ours.kind is InternalError.kind:
-            log.error("unexpected error", exc_info=error, extra={"request_id": answer.request_id.decode()})
+            log.error(
+                "unexpected error", exc_info=error, extra={"request_id": answer.request_id.decode()}
+            )
         if answer.status:
             return
         self.metrics.errors.labels(ours.code).inc()

@@ -44,7 +44,9 @@ def describe(error: BaseException) -> dict[str, Any]:
     frames = traceback.extract_tb(error.__traceback__)[-8:]
     said: dict[str, Any] = {
         "type": f"{type(error).__module__}.{type(error).__qualname__}",
-        "at": [f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in frames],
+        "at": [
+            f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in frames
+        ],
     }
     if isinstance(error, PosthouseError):
         said["code"] = error.code

@@ -306,5 +306,3 @@ def service(kind: type[T]) -> Callable[[Request], T]:
         return found
 
     return give
-
-

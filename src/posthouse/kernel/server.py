@@ -17,7 +17,12 @@ from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from posthouse.kernel.edge import App
-from posthouse.kernel.errors import HeadersTooLargeError, MalformedError, OverloadedError, PosthouseError
+from posthouse.kernel.errors import (
+    HeadersTooLargeError,
+    MalformedError,
+    OverloadedError,
+    PosthouseError,
+)
 from posthouse.kernel.problems import problem_response
 
 
@@ -98,7 +103,11 @@ class GuardedProtocol(HttpToolsProtocol):
         """Close the connection if its header section is overdue."""
         waits_for_first = self._headers_since is not None
         is_idle = self.cycle is None or self.cycle.response_complete
-        if waits_for_first and is_idle and now - (self._headers_since or now) > self.limits.header_s:
+        if (
+            waits_for_first
+            and is_idle
+            and now - (self._headers_since or now) > self.limits.header_s
+        ):
             self.transport.close()
 
     def _refuse(self, error: PosthouseError) -> None:

@@ -7,7 +7,7 @@ control and format characters are taken out of one-line names (Trojan-Source sty
 import unicodedata
 from typing import Annotated
 
-from pydantic import AfterValidator, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
 # A joiner and a non-joiner are needed to write Persian and emoji; they stay.
@@ -54,4 +54,10 @@ Str = Annotated[str, AfterValidator(refuse_unstorable)]
 # A one-line text that may be empty (a title).
 Line = Annotated[str, AfterValidator(tidy_name)]
 # A one-line text that says something (a name).
-Name = Annotated[str, StringConstraints(max_length=200), AfterValidator(tidy_name), AfterValidator(refuse_empty)]
+Name = Annotated[
+    str, StringConstraints(max_length=200), AfterValidator(tidy_name), AfterValidator(refuse_empty)
+]
+
+# JSON's own types: "5", 1.0 or true is no count, and "yes" is no flag.
+Count = Annotated[int, Field(strict=True, ge=0, le=INT8_MAX)]
+Flag = Annotated[bool, Field(strict=True)]

@@ -30,6 +30,9 @@ _TOOLS = re.compile(
     re.IGNORECASE,
 )
 
+# What a browser sends as a host; anything else was made up to be shown to somebody.
+_HOST = re.compile(r"[a-z0-9._:-]{1,253}")
+
 
 @dataclass(frozen=True, slots=True)
 class Agent:
@@ -98,5 +101,4 @@ def referrer_host(referrer: str) -> str:
         host = urlsplit(referrer).hostname or ""
     except ValueError:
         return ""
-    kept = "".join(character for character in host[:253] if character.isprintable())
-    return kept.removeprefix("www.")
+    return host.removeprefix("www.") if _HOST.fullmatch(host) else ""

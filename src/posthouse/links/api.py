@@ -98,7 +98,9 @@ async def list_links(
     q: Annotated[str | None, Query(max_length=200, description="Part of code, title, URL.")] = None,
     tag: Annotated[list[str] | None, Query(max_length=10, description="All of these tags.")] = None,
     state: Annotated[LinkState | None, Query(description="Without it all but deleted.")] = None,
-    sort: Annotated[LinkSort, Query(description="Newest first, or oldest first.")] = LinkSort.NEWEST,
+    sort: Annotated[
+        LinkSort, Query(description="Newest first, or oldest first.")
+    ] = LinkSort.NEWEST,
 ) -> Page[LinkOut]:
     """List the workspace's links, newest first unless `sort` says otherwise."""
     wanted = Filter(
@@ -142,9 +144,7 @@ async def edit(  # noqa: PLR0913  what FastAPI hands in
         changes["utm"] = body.utm.given()
     if "tags" in changes:
         changes["tags"] = tuple(body.tags)
-    link = await links.edit(
-        caller, LinkId(LINK.read(link_id)), changes, version=if_match(request)
-    )
+    link = await links.edit(caller, LinkId(LINK.read(link_id)), changes, version=if_match(request))
     response.headers["ETag"] = etag(link.version)
     return show(link, where.short_url(link))
 
@@ -160,7 +160,9 @@ async def delete(link_id: LinkPath, caller: Caller, request: Request, links: Lin
 
 @routes.post("/links/{link_id}/disable", needs=WRITE, raises=(LinkNotFoundError,),
              response_model=LinkOut, summary="Disable a link", reads_json=False)  # fmt: skip
-async def disable(link_id: LinkPath, caller: Caller, links: LinksDep, where: AddressingDep) -> LinkOut:
+async def disable(
+    link_id: LinkPath, caller: Caller, links: LinksDep, where: AddressingDep
+) -> LinkOut:
     """Stop a link at once; who follows it is told that it is gone."""
     link = await links.set_state(caller, LinkId(LINK.read(link_id)), LinkState.DISABLED)
     return show(link, where.short_url(link))
@@ -168,7 +170,9 @@ async def disable(link_id: LinkPath, caller: Caller, links: LinksDep, where: Add
 
 @routes.post("/links/{link_id}/restore", needs=WRITE, raises=(LinkNotFoundError,),
              response_model=LinkOut, summary="Restore a link", reads_json=False)  # fmt: skip
-async def restore(link_id: LinkPath, caller: Caller, links: LinksDep, where: AddressingDep) -> LinkOut:
+async def restore(
+    link_id: LinkPath, caller: Caller, links: LinksDep, where: AddressingDep
+) -> LinkOut:
     """Bring back a link that was disabled or deleted."""
     link = await links.set_state(caller, LinkId(LINK.read(link_id)), LinkState.ACTIVE)
     return show(link, where.short_url(link))
@@ -180,8 +184,12 @@ async def stats(  # noqa: PLR0913  what FastAPI hands in
     link_id: LinkPath,
     caller: Caller,
     reports: ReportsDep,
-    start: Annotated[Moment | None, Query(alias="from", description="Without it 30 days back.")] = None,
-    end: Annotated[Moment | None, Query(alias="to", description="Exclusive; without it now.")] = None,
+    start: Annotated[
+        Moment | None, Query(alias="from", description="Without it 30 days back.")
+    ] = None,
+    end: Annotated[
+        Moment | None, Query(alias="to", description="Exclusive; without it now.")
+    ] = None,
     tz: Annotated[str, Query(max_length=64, description="An IANA time zone.")] = "UTC",
     interval: Annotated[Interval, Query(description="The step of the series.")] = Interval.DAY,
     by: Annotated[

@@ -127,7 +127,9 @@ class Ingester:
                 batch_id, events = unpack(fields.get(b"b", b""))
             except UnknownBatchError as error:
                 self.unreadable += 1
-                log.error("unreadable click batch", extra={"entry": entry_id.decode(), "why": str(error)})
+                log.error(
+                    "unreadable click batch", extra={"entry": entry_id.decode(), "why": str(error)}
+                )
                 continue
             batches.append((entry_id.decode(), batch_id, events))
         return batches

@@ -109,9 +109,7 @@ async def build(parts: Parts, doors: Doors) -> Built:
 
 async def _hosts(parts: Parts) -> dict[str, str]:
     async with parts.db.read() as connection:
-        return {
-            domain.host: str(domain.id) for domain in await link_store.all_domains(connection)
-        }
+        return {domain.host: str(domain.id) for domain in await link_store.all_domains(connection)}
 
 
 async def _seed_domains(parts: Parts, addressing: Addressing, settings: LinksSettings) -> None:
@@ -137,7 +135,9 @@ async def _salt(parts: Parts, day: date) -> bytes:
 def _count(parts: Parts, redirector: Redirector) -> None:
     tally = parts.metrics.tally
     tally("redirects", "Follows that were led on.", lambda: redirector.followed)
-    tally("redirect_misses", "Codes asked of Valkey or Postgres.", lambda: redirector.resolver.misses)
+    tally(
+        "redirect_misses", "Codes asked of Valkey or Postgres.", lambda: redirector.resolver.misses
+    )
     tally("clicks_recorded", "Clicks sent or spooled.", lambda: redirector.recorder.recorded)
     tally("clicks_dropped", "Clicks that had no room.", lambda: redirector.recorder.dropped)
 

@@ -134,7 +134,7 @@ class Redirector:
         found = outcome(route, self.clock.epoch_s())
         if route is None or found in {Outcome.UNKNOWN, Outcome.NOT_YET}:
             return await self._unknown(request)
-        if rest and not route.forwards_path:
+        if rest and (not route.forwards_path or _climbs(rest)):
             return await self._unknown(request)
         if found is Outcome.GONE:
             return pages.gone(request)
@@ -183,8 +183,6 @@ class Redirector:
         if rest and route.forwards_path:
             raw: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
             raw_rest = raw[1:].partition(b"/")[2].decode("ascii", "replace")
-            if any(unquote(part) in {".", ".."} for part in raw_rest.split("/")):
-                raise MisdirectedError("The path may not hold dot segments.")
             location = with_path(location, raw_rest)
         if query and route.forwards_query:
             location = with_query(location, _safe_query(query))
@@ -216,6 +214,11 @@ def wide_network_of(address: str) -> str:
     return network.rpartition(".")[0] if network.count(".") == 3 else network  # noqa: PLR2004
 
 
+def _climbs(rest: str) -> bool:
+    """Whether path segments (decoded once already) hold dots that a target may resolve."""
+    return any(unquote(part) in {".", ".."} for part in rest.replace("\\", "/").split("/"))
+
+
 def _campaign(query: str) -> str:
     if _CAMPAIGN not in query:
         return ""
@@ -225,6 +228,8 @@ def _campaign(query: str) -> str:
 def _safe_query(query: str) -> str:
     """The raw query with anything that may not stand in a header percent-encoded."""
     return "".join(
-        character if "!" <= character <= "~" and character not in "\"<>#" else f"%{ord(character):02X}"
+        character
+        if "!" <= character <= "~" and character not in '"<>#'
+        else f"%{ord(character):02X}"
         for character in query
     )

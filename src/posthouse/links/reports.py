@@ -75,9 +75,7 @@ class Reports:
     db: Database
     clock: Clock
 
-    async def report(
-        self, principal: Principal, link_id: LinkId, question: Question
-    ) -> Report:
+    async def report(self, principal: Principal, link_id: LinkId, question: Question) -> Report:
         """Answer a question about one link.
 
         Raises:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from posthouse.kernel.text import INT8_MAX, Line, Name, Str
+from posthouse.kernel.text import Count, Flag, Line, Name, Str
 from posthouse.links.codes import SLUG_PATTERN
 from posthouse.links.model import LINK, Link, LinkState
 from posthouse.links.reports import Facet, Interval, Question, Report
@@ -29,7 +29,7 @@ Tag = Annotated[Name, Field(max_length=50)]
 Tags = Annotated[list[Tag], Field(max_length=20), AfterValidator(_distinct)]
 Password = Annotated[Str, Field(min_length=4, max_length=128)]
 Status = Literal[301, 302, 307, 308]
-MaxClicks = Annotated[int, Field(ge=1, le=INT8_MAX)]
+MaxClicks = Annotated[Count, Field(ge=1)]
 
 
 class Utm(BaseModel):
@@ -73,8 +73,8 @@ class LinkIn(BaseModel):
     tags: Tags = []
     utm: Utm = Utm()
     redirect_status: Status = Field(302, description="301 and 308 may be kept by browsers 30 s.")
-    forwards_query: bool = Field(False, description="Pass the follower's query on.")
-    forwards_path: bool = Field(False, description="Pass what follows the code on.")
+    forwards_query: Flag = Field(False, description="Pass the follower's query on.")
+    forwards_path: Flag = Field(False, description="Pass what follows the code on.")
     valid_from: Moment | None = None
     valid_until: Moment | None = None
     max_clicks: MaxClicks | None = Field(None, description="The link ends after so many clicks.")
@@ -97,8 +97,8 @@ class LinkPatch(BaseModel):
     tags: Tags = []
     utm: Utm = Utm()
     redirect_status: Status = 302
-    forwards_query: bool = False
-    forwards_path: bool = False
+    forwards_query: Flag = False
+    forwards_path: Flag = False
     valid_from: Moment | None = None
     valid_until: Moment | None = None
     max_clicks: MaxClicks | None = None

@@ -90,9 +90,7 @@ links = Table(
     Index(None, "workspace_id", "id"),
     Index(None, "workspace_id", "tx", "id"),
     Index(None, "tags", postgresql_using="gin"),
-    Index(
-        None, "search", postgresql_using="gin", postgresql_ops={"search": "gin_trgm_ops"}
-    ),
+    Index(None, "search", postgresql_using="gin", postgresql_ops={"search": "gin_trgm_ops"}),
 )
 
 clicks = Table(

@@ -19,9 +19,7 @@ _DAY_S = 86_400
 
 # (at, workspace, link, event id, class, visitor, referrer, country, device, browser, os,
 #  campaign, agent): the columns of `clicks` in their order.
-ClickRow = tuple[
-    datetime, UUID, UUID, int, int, int, str, str, str, str, str, str, str
-]
+ClickRow = tuple[datetime, UUID, UUID, int, int, int, str, str, str, str, str, str, str]
 RollupKey = tuple[bytes, bytes, Dimension, int, str, int]
 VisitorKey = tuple[bytes, bytes, int]
 

@@ -74,4 +74,3 @@ def _cookie_name(code: str) -> str:
 
 def _bound_to(route: Route) -> bytes:
     return route.link_id + route.version.to_bytes(8)
-

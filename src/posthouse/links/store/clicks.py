@@ -146,7 +146,8 @@ async def add_visitors(tx: Tx, visitors: Mapping[VisitorKey, set[int]]) -> None:
     ]
     links, days = [key[0] for key in keys], [key[1] for key in keys]
     known = {
-        (row["link_id"], row["day"]): row["sketch"] for row in await tx.fetch(_SKETCHES, links, days)
+        (row["link_id"], row["day"]): row["sketch"]
+        for row in await tx.fetch(_SKETCHES, links, days)
     }
     merged = [sketch.merge(known.get((link, day), b""), hashes) for link, day, _, hashes in keys]
     await tx.execute(
