@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, TypeAlias
+from urllib.parse import unquote_to_bytes
 
 from posthouse.kernel import trace
 from posthouse.kernel.clock import Clock
@@ -261,7 +262,14 @@ def _require_readable(scope: Scope) -> None:
     uvicorn decodes the path with replacement characters, which would look up another name.
     """
     path: str = scope["path"]
-    if "�" in path:
+    query: bytes = scope["query_string"]
+    if "\ufffd" in path:
         raise MalformedError("The path is not valid UTF-8.")
-    if "\x00" in path or b"%00" in scope["query_string"] or b"\x00" in scope["query_string"]:
+    if b"%" in query:
+        query = unquote_to_bytes(query)
+    try:
+        query.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise MalformedError("The query is not valid UTF-8.") from error
+    if "\x00" in path or b"\x00" in query:
         raise MalformedError("The path or the query holds a NUL.")

@@ -88,12 +88,15 @@ class Ingester:
                 self._incarnation = ""
                 return 0
             fresh = await store.note_batches(tx, [batch_id for _, batch_id, _ in batches])
-            events = [
-                (_event_number(entry_id, place), event)
-                for entry_id, batch_id, batch in batches
-                if batch_id in fresh
-                for place, event in enumerate(batch)
-            ]
+            events: list[tuple[int, ClickEvent]] = []
+            for entry_id, batch_id, batch in batches:
+                if batch_id in fresh:
+                    # Its second copy may be in this very read.
+                    fresh.discard(batch_id)
+                    events += (
+                        (_event_number(entry_id, place), event)
+                        for place, event in enumerate(batch)
+                    )
             if events:
                 await self._write(tx, events)
         self._position = last_id

@@ -103,7 +103,7 @@ async def build(parts: Parts, doors: Doors) -> Built:
             Loop("links.partitions", housekeeping.run_at_start),
             Loop("links.ingest", ingester.run),
         ],
-        on_close=recorder.flush,
+        on_close=recorder.close,
     )
 
 

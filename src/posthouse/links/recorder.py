@@ -114,6 +114,11 @@ class Recorder:
             if not self.spool.is_empty:
                 await self._replay()
 
+    async def close(self) -> None:
+        """Send or spool what is noted, and let go of the spool file."""
+        await self.flush()
+        self.spool.close()
+
     async def flush(self) -> None:
         """Send what is noted, or put it on disk."""
         async with self._lock:

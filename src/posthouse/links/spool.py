@@ -22,7 +22,6 @@ class Spool:
     folder: Path
     limit_bytes: int
     _file: BinaryIO | None = field(default=None, init=False)
-    _path: Path | None = field(default=None, init=False)
     _size: int = field(default=0, init=False)
 
     def add(self, batch: bytes) -> bool:
@@ -40,8 +39,8 @@ class Spool:
 
     def _open(self) -> BinaryIO:
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._path = self.folder / f"clicks-{os.getpid()}-{os.urandom(4).hex()}.spool"
-        self._file = self._path.open("ab")
+        path = self.folder / f"clicks-{os.getpid()}-{os.urandom(4).hex()}.spool"
+        self._file = path.open("ab")
         fcntl.flock(self._file, fcntl.LOCK_EX)
         return self._file
 
@@ -50,11 +49,15 @@ class Spool:
         """Whether this process has nothing on disk."""
         return self._file is None
 
-    def take(self) -> list[Path]:
-        """Close this process's file and list all files that nobody writes."""
+    def close(self) -> None:
+        """Let go of this process's file; what is in it stays for whoever takes it."""
         if self._file is not None:
             self._file.close()
-            self._file, self._path, self._size = None, None, 0
+            self._file, self._size = None, 0
+
+    def take(self) -> list[Path]:
+        """Close this process's file and list all files that nobody writes."""
+        self.close()
         if not self.folder.is_dir():
             return []
         return [path for path in sorted(self.folder.glob("clicks-*.spool")) if _is_idle(path)]
