@@ -152,5 +152,7 @@ def _listeners(built: list[tuple[Slice, Built]]) -> list[Listener]:
     announced = {event.name for one, _ in built for event in one.events}
     for listener in listeners:
         if listener.event not in announced:
-            raise ValueError(f"{listener.name} listens for {listener.event}, which nobody announces")
+            raise ValueError(
+                f"{listener.name} listens for {listener.event}, which nobody announces"
+            )
     return listeners

@@ -53,4 +53,3 @@ def _own(runtime: Runtime) -> list[CronKind]:
         await idempotency.purge(runtime.parts.db)
 
     return [CronKind("kernel.idempotency", "*/10 * * * *", purge)]
-
