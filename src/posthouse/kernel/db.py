@@ -83,12 +83,17 @@ class DatabaseLimits:
         }
 
 
+def _encode_jsonb(value: Any) -> bytes:
+    # A text is JSON already: PgQueuer, which shares our connections, writes its own.
+    return b"\x01" + (value.encode() if isinstance(value, str) else to_json(value))
+
+
 async def _prepare_connection(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
     await connection.set_type_codec(
         "jsonb",
         schema="pg_catalog",
         format="binary",
-        encoder=lambda value: b"\x01" + to_json(value),
+        encoder=_encode_jsonb,
         decoder=lambda data: from_json(data[1:]),
     )
 
