@@ -5,8 +5,9 @@ from typing import Any, cast
 from uuid import UUID
 
 from posthouse.accounts import apikeys
-from posthouse.accounts.model import KEY, KeyId, WorkspaceId
-from posthouse.accounts.store import insert_key, insert_workspace
+from posthouse.accounts.model import KEY, KeyId, NewKey, WorkspaceId
+from posthouse.accounts.store import keys as key_store
+from posthouse.accounts.store import users as user_store
 from posthouse.kernel import ids
 from posthouse.kernel.auth import Principal, Role
 from posthouse.links.model import Link
@@ -27,7 +28,7 @@ class Maker:
     async def workspace(self, name: str = "Test") -> WorkspaceId:
         workspace_id = WorkspaceId(ids.fresh())
         async with self.runtime.parts.db.begin() as tx:
-            await insert_workspace(tx, workspace_id, name)
+            await user_store.insert_workspace(tx, workspace_id, name)
         return workspace_id
 
     async def key(
@@ -41,17 +42,14 @@ class Maker:
         workspace_id = WorkspaceId(workspace or await self.workspace())
         key = apikeys.fresh()
         async with self.runtime.parts.db.begin() as tx:
-            await insert_key(
+            await key_store.insert(
                 tx,
                 KeyId(ids.fresh()),
                 workspace_id,
-                "test",
+                NewKey("test", role, scopes),
                 hint=apikeys.hint(key),
                 digest=cast("bytes", apikeys.digest(key)),
-                role=role,
-                scopes=scopes,
                 created_by="test",
-                expires_at=None,
             )
         return key
 

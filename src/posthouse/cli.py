@@ -15,7 +15,10 @@ app = typer.Typer(
 )
 
 # Slices with verbs: their modules are imported only when one of them is asked for.
-_SLICE_COMMANDS = {"links": "posthouse.links.commands"}
+_SLICE_COMMANDS = {
+    "accounts": "posthouse.accounts.commands",
+    "links": "posthouse.links.commands",
+}
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 

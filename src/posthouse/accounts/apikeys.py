@@ -17,7 +17,7 @@ _SHAPE = re.compile(f"{PREFIX}([0-9A-Za-z]{{{_BODY_LENGTH}}})([0-9A-Za-z]{{{_CHE
 
 
 def _base62(number: int, length: int) -> str:
-    digits = []
+    digits: list[str] = []
     for _ in range(length):
         number, digit = divmod(number, 62)
         digits.append(_ALPHABET[digit])
@@ -32,6 +32,12 @@ def fresh() -> str:
     """Make a key."""
     body = _base62(secrets.randbits(256), _BODY_LENGTH)
     return PREFIX + body + _checksum(body)
+
+
+def fresh_pair() -> tuple[str, bytes]:
+    """Make a key, and the digest that is stored of it."""
+    key = fresh()
+    return key, hashlib.sha256(key.encode()).digest()
 
 
 def digest(key: str) -> bytes | None:

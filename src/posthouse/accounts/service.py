@@ -1,20 +1,42 @@
-"""The rules of accounts: who may come in, and who is there."""
+"""The rules of accounts: which users a workspace has, and what each of them may do."""
 
 import secrets
-from collections import OrderedDict
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
 
-from posthouse.accounts import apikeys, store
-from posthouse.accounts.model import KEY, USER, KeyId, UserId, WorkspaceId
-from posthouse.kernel.passwords import Passwords
-from posthouse.kernel import ids
+from posthouse.accounts import apikeys
+from posthouse.accounts.errors import (
+    EmailTakenError,
+    LastOwnerError,
+    RoleTooHighError,
+    UserNotFoundError,
+)
+from posthouse.accounts.model import (
+    KEY,
+    USER,
+    WORKSPACE,
+    KeyId,
+    Member,
+    NewKey,
+    User,
+    UserId,
+    WorkspaceId,
+)
+from posthouse.accounts.passwordrules import check_password
+from posthouse.accounts.recent import Recent
+from posthouse.accounts.settings import AccountsSettings
+from posthouse.accounts.store import keys as key_store
+from posthouse.accounts.store import sessions as session_store
+from posthouse.accounts.store import users as store
+from posthouse.kernel import audit, ids
+from posthouse.kernel.audit import AuditEntry
 from posthouse.kernel.auth import Principal, Role, UnauthenticatedError
-from posthouse.kernel.clock import Clock
-from posthouse.kernel.db import Database
-
-# How long a revoked key can still be used in another process.
-_REMEMBERED_S = 1.0
-_REMEMBERED = 10_000
+from posthouse.kernel.db import Database, Tx
+from posthouse.kernel.errors import StaleError
+from posthouse.kernel.pagination import Keyset
+from posthouse.kernel.passwords import Passwords
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,46 +49,24 @@ class FirstRun:
     api_key: str
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class NewUser:
+    """A user to be: `email` is normalised, `password` is as it was typed."""
+
+    email: str
+    name: str
+    password: str
+    role: Role = Role.MEMBER
+
+
+@dataclass(frozen=True, slots=True)
 class Accounts:
-    """Users, workspaces, keys and sessions."""
+    """Workspaces, their users and members, and the log of who did what."""
 
     db: Database
-    clock: Clock
     passwords: Passwords
-    _known: OrderedDict[bytes, tuple[float, Principal]] = field(
-        default_factory=OrderedDict[bytes, tuple[float, Principal]], init=False
-    )
-
-    async def authenticate(self, bearer: str) -> Principal:
-        """Find whose token it is. A found key is remembered for one second.
-
-        Raises:
-            UnauthenticatedError: it is no token of ours, or has expired or been revoked.
-        """
-        digest = apikeys.digest(bearer)
-        if digest is None:
-            raise UnauthenticatedError
-        known = self._known.get(digest)
-        if known is not None and known[0] > self.clock.monotonic():
-            return known[1]
-        async with self.db.read() as connection:
-            key = await store.find_live_key(connection, digest)
-            if key is None:
-                self._known.pop(digest, None)
-                raise UnauthenticatedError
-            await store.touch_key(connection, key.id)
-        principal = Principal(
-            workspace_id=key.workspace_id,
-            actor=KEY.show(key.id),
-            role=key.role,
-            key_id=key.id,
-            scopes=key.scopes,
-        )
-        self._known[digest] = (self.clock.monotonic() + _REMEMBERED_S, principal)
-        if len(self._known) > _REMEMBERED:
-            self._known.popitem(last=False)
-        return principal
+    recent: Recent
+    settings: AccountsSettings
 
     async def anonymous(self) -> Principal:
         """The caller without a name, who acts in the first workspace.
@@ -82,30 +82,168 @@ class Accounts:
 
     async def first_run(self) -> FirstRun | None:
         """Make a workspace, its owner and a key, unless there is a workspace already."""
-        workspace_id = WorkspaceId(ids.fresh())
-        user_id = UserId(ids.fresh())
-        password = secrets.token_urlsafe(18)
-        email = "owner@posthouse.invalid"
-        key = apikeys.fresh()
-        digest = apikeys.digest(key)
-        assert digest is not None  # noqa: S101  we made it
+        workspace_id, user_id = WorkspaceId(ids.fresh()), UserId(ids.fresh())
+        email, password = "owner@posthouse.invalid", secrets.token_urlsafe(18)
+        key, digest = apikeys.fresh_pair()
         password_hash = await self.passwords.hash(password)
+        owner = Principal(workspace_id=workspace_id, actor="first-run", role=Role.OWNER)
         async with self.db.begin() as tx:
             if await store.any_workspace(tx):
                 return None
             await store.insert_workspace(tx, workspace_id, "First workspace")
             await store.insert_user(tx, user_id, email, "Owner", password_hash)
             await store.insert_membership(tx, workspace_id, user_id, Role.OWNER)
-            await store.insert_key(
+            made = await key_store.insert(
                 tx,
                 KeyId(ids.fresh()),
                 workspace_id,
-                "First key",
+                NewKey("First key", Role.OWNER),
                 hint=apikeys.hint(key),
                 digest=digest,
-                role=Role.OWNER,
-                scopes=None,
                 created_by=USER.show(user_id),
-                expires_at=None,
             )
+            detail = {"owner": USER.show(user_id), "key": KEY.show(made.id)}
+            await audit.record(tx, owner, "workspace.made", WORKSPACE.show(workspace_id), detail)
         return FirstRun(workspace_id, email, password, key)
+
+    async def add_user(self, principal: Principal, new: NewUser) -> User:
+        """Make a user who is a member of the caller's workspace.
+
+        Raises:
+            RoleTooHighError: the role is higher than the caller's own.
+            PasswordRefusedError: the password can be guessed.
+            EmailTakenError: another user has the address, in whatever case.
+        """
+        _require_covered(principal, new.role)
+        check_password(new.password, email=new.email, min_length=self.settings.password_min_length)
+        password_hash = await self.passwords.hash(new.password)
+        user = User(UserId(ids.fresh()), new.email, new.name, version=1)
+        async with self.db.begin() as tx:
+            if not await store.insert_user(tx, user.id, user.email, user.name, password_hash):
+                raise EmailTakenError
+            await store.insert_membership(tx, principal.workspace_id, user.id, new.role)
+            detail = {"email": user.email, "role": new.role}
+            await audit.record(tx, principal, "user.made", USER.show(user.id), detail)
+        return user
+
+    async def find_user(self, principal: Principal, user_id: UserId) -> User:
+        """Find a user of the caller's workspace.
+
+        Raises:
+            UserNotFoundError: there is none.
+        """
+        async with self.db.read() as connection:
+            user = await store.find_user(connection, principal.workspace_id, user_id)
+        if user is None:
+            raise UserNotFoundError
+        return user
+
+    async def find_member(self, principal: Principal, user_id: UserId) -> Member:
+        """Find a member of the caller's workspace.
+
+        Raises:
+            UserNotFoundError: there is none.
+        """
+        async with self.db.read() as connection:
+            return await _expect(connection, principal.workspace_id, user_id)
+
+    async def page_members(self, principal: Principal, keyset: Keyset) -> list[Member]:
+        """Read one page and one member more, the newest user first."""
+        async with self.db.read() as connection:
+            return await store.page_members(connection, principal.workspace_id, keyset)
+
+    async def set_role(
+        self, principal: Principal, user_id: UserId, role: Role, *, version: int | None = None
+    ) -> Member:
+        """Give a member another role, and end the keys it made that are above that role.
+
+        Raises:
+            UserNotFoundError: there is no such member.
+            StaleError: the membership has another version than `version`.
+            RoleTooHighError: its present or its new role is higher than the caller's own.
+            LastOwnerError: it is the last owner, and would be none.
+        """
+        async with self.db.begin() as tx:
+            member = await self._may_change(tx, principal, user_id, version)
+            _require_covered(principal, role)
+            if member.role is role:
+                return member
+            await self._require_other_owner(tx, principal.workspace_id, member)
+            await store.set_role(tx, principal.workspace_id, user_id, role)
+            above = [other for other in Role if not role.covers(other)]
+            ended = await self._end_keys(tx, principal, user_id, above)
+            detail = {"from": member.role, "to": role, "keys_revoked": ended}
+            await self._changed(tx, principal, "member.edited", user_id, detail)
+            return await _expect(tx, principal.workspace_id, user_id)
+
+    async def remove_member(
+        self, principal: Principal, user_id: UserId, *, version: int | None = None
+    ) -> None:
+        """Take a member out, and end its sessions here and the keys it made.
+
+        Raises:
+            UserNotFoundError: there is no such member.
+            StaleError: the membership has another version than `version`.
+            RoleTooHighError: its role is higher than the caller's own.
+            LastOwnerError: it is the last owner.
+        """
+        async with self.db.begin() as tx:
+            member = await self._may_change(tx, principal, user_id, version)
+            await self._require_other_owner(tx, principal.workspace_id, member)
+            workspace_id = principal.workspace_id
+            await session_store.revoke_of_member(tx, workspace_id, user_id, "member-removed")
+            ended = await self._end_keys(tx, principal, user_id, list(Role))
+            await store.delete_member(tx, workspace_id, user_id)
+            detail = {"role": member.role, "keys_revoked": ended}
+            await self._changed(tx, principal, "member.removed", user_id, detail)
+
+    async def page_audit(
+        self, principal: Principal, keyset: Keyset, *, action: str | None = None
+    ) -> list[AuditEntry]:
+        """Read who did what in the caller's workspace, newest first, one entry more."""
+        async with self.db.read() as connection:
+            return await audit.page(connection, principal.workspace_id, keyset, action=action)
+
+    async def _may_change(
+        self, tx: Tx, principal: Principal, user_id: UserId, version: int | None
+    ) -> Member:
+        await store.lock_workspace(tx, principal.workspace_id)
+        member = await _expect(tx, principal.workspace_id, user_id)
+        if version is not None and version != member.version:
+            raise StaleError(f"It has version {member.version} now.")
+        _require_covered(principal, member.role)
+        return member
+
+    async def _require_other_owner(self, tx: Tx, workspace_id: UUID, member: Member) -> None:
+        if member.role is Role.OWNER and await store.count_owners(tx, workspace_id) == 1:
+            raise LastOwnerError("Make somebody else an owner first.")
+
+    async def _end_keys(
+        self, tx: Tx, principal: Principal, user_id: UserId, roles: list[Role]
+    ) -> list[str]:
+        maker = USER.show(user_id)
+        ended = await key_store.revoke_made_by(tx, principal.workspace_id, maker, roles)
+        return [KEY.show(key_id) for key_id in ended]
+
+    async def _changed(
+        self,
+        tx: Tx,
+        principal: Principal,
+        action: str,
+        user_id: UserId,
+        detail: Mapping[str, Any],
+    ) -> None:
+        await audit.record(tx, principal, action, USER.show(user_id), detail)
+        self.db.after_commit(self.recent.forget)
+
+
+async def _expect(tx: Tx, workspace_id: UUID, user_id: UserId) -> Member:
+    member = await store.find_member(tx, workspace_id, user_id)
+    if member is None:
+        raise UserNotFoundError
+    return member
+
+
+def _require_covered(principal: Principal, role: Role) -> None:
+    if not principal.role.covers(role):
+        raise RoleTooHighError(f"You are {principal.role}, and {role} is higher.")

@@ -55,9 +55,7 @@ api_keys = Table(
     "api_keys",
     metadata,
     Column("id", Uuid, primary_key=True),
-    Column(
-        "workspace_id", Uuid, ForeignKey("workspaces.id", ondelete="CASCADE"), nullable=False
-    ),
+    Column("workspace_id", Uuid, ForeignKey("workspaces.id", ondelete="CASCADE"), nullable=False),
     Column("name", Text, nullable=False),
     Column("hint", Text, nullable=False),
     Column("digest", LargeBinary, nullable=False, unique=True),
@@ -76,9 +74,7 @@ sessions = Table(
     "sessions",
     metadata,
     Column("id", Uuid, primary_key=True),
-    Column(
-        "workspace_id", Uuid, ForeignKey("workspaces.id", ondelete="CASCADE"), nullable=False
-    ),
+    Column("workspace_id", Uuid, ForeignKey("workspaces.id", ondelete="CASCADE"), nullable=False),
     Column("user_id", Uuid, ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
     made_at(),
     Column("expires_at", TIME, nullable=False),
@@ -92,9 +88,7 @@ refresh_tokens = Table(
     "refresh_tokens",
     metadata,
     Column("digest", LargeBinary, primary_key=True),
-    Column(
-        "session_id", Uuid, ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False
-    ),
+    Column("session_id", Uuid, ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
     Column("used_at", TIME),
     made_at(),
     Index(None, "session_id"),

@@ -7,6 +7,7 @@ Source: IETF draft-ietf-httpapi-idempotency-key-header; Stripe's API.
 """
 
 import hashlib
+import hmac
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import ClassVar
@@ -17,6 +18,7 @@ from starlette.responses import Response
 
 from posthouse.kernel.db import Database
 from posthouse.kernel.errors import FieldProblem, InvalidInputError, Kind, PosthouseError
+from posthouse.kernel.signing import Signer
 
 MAX_KEY_LENGTH = 255
 KEPT = "24 hours"
@@ -120,7 +122,9 @@ async def purge(db: Database) -> None:
 
 
 def _fingerprint(request: Request, body: bytes) -> bytes:
-    digest = hashlib.sha256()
+    # Under a key: a body may hold a password, and a bare digest of it could be guessed from a dump.
+    signer: Signer = request.app.state.cursor_signer
+    digest = hmac.new(signer.key, b"idempotency\0", hashlib.sha256)
     for part in (request.method, request.url.path, request.url.query):
         digest.update(part.encode() + b"\0")
     digest.update(body)
