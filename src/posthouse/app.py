@@ -82,16 +82,17 @@ def compose(runtime: Runtime, further: Versions | None = None) -> Composed:
 
 def create_app(runtime: Runtime, further: Versions | None = None) -> App:
     """The application on an open runtime, without its background loops: what tests call."""
-    app = Application(open_runtime=lambda: AsyncExitStack())  # type: ignore[arg-type,return-value]
-    app.composed = compose(runtime, further)
-    return app
+    return Application(open_runtime=None, composed=compose(runtime, further))
 
 
 @dataclass(slots=True)
 class Application:
-    """The ASGI application of a process: opens its runtime at startup, closes it at shutdown."""
+    """The ASGI application of a process: opens its runtime at startup, closes it at shutdown.
 
-    open_runtime: Callable[[], AbstractAsyncContextManager[Runtime]]
+    With `composed` handed in, somebody else keeps the runtime, and there is nothing to open.
+    """
+
+    open_runtime: Callable[[], AbstractAsyncContextManager[Runtime]] | None
     composed: Composed | None = None
     runtime: Runtime | None = None
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack, init=False)
@@ -113,9 +114,10 @@ class Application:
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
         try:
-            self.runtime = await self._stack.enter_async_context(self.open_runtime())
-            await self._stack.enter_async_context(supervise(self.runtime.loops))
-            self.composed = compose(self.runtime)
+            if self.open_runtime is not None:
+                self.runtime = await self._stack.enter_async_context(self.open_runtime())
+                await self._stack.enter_async_context(supervise(self.runtime.loops))
+                self.composed = compose(self.runtime)
         except Exception as error:  # noqa: BLE001  uvicorn reports it and ends the process
             await self._stack.aclose()
             await send({"type": "lifespan.startup.failed", "message": str(error)})
