@@ -19,7 +19,7 @@ REMEMBERED_S = 1.0
 
 @dataclass(slots=True)
 class Recent:
-    """Keeps up to `capacity` principals, by the digest of their key or the id of their session."""
+    """Keeps up to `capacity` principals, by the digest of their key or token."""
 
     clock: Clock
     capacity: int = 10_000

@@ -49,11 +49,11 @@ class LoginIn(BaseModel):
     )
     password: Password
     workspace: Annotated[str, Field(pattern=WORKSPACE.pattern)] | None = Field(
-        None, description="For users of several; without it the one that was joined first."
+        default=None, description="For users of several; without it the one that was joined first."
     )
 
 
-class RefreshIn(BaseModel):
+class RenewIn(BaseModel):
     """The newest refresh token of a session."""
 
     model_config = ConfigDict(extra="forbid")
@@ -130,8 +130,8 @@ class MePatch(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: Name = ""
-    password: Password = Field("", description="The new password; ends all other sessions.")
-    current_password: Password = Field("", description="Needed with a new password.")
+    password: Password = Field(default="", description="The new password; ends all other sessions.")
+    current_password: Password = Field(default="", description="Needed with a new password.")
 
     @model_validator(mode="after")
     def _something(self) -> Self:
@@ -148,7 +148,7 @@ class KeyIn(BaseModel):
     name: Name
     role: Role = Role.MEMBER
     scopes: Annotated[list[ScopeName], Field(min_length=1, max_length=50)] | None = Field(
-        None, description="Narrows the role; without it all that the role allows."
+        default=None, description="Narrows the role; without it all that the role allows."
     )
     expires_at: Moment | None = None
 

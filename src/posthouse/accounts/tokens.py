@@ -4,6 +4,7 @@ The header must be exactly ours, so that no `kid`, `jku`, `x5u` or `crit` is eve
 Source: RFC 8725 (JWT best practice), RFC 9068 (`at+jwt`).
 """
 
+import re
 import secrets
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -23,6 +24,8 @@ LEEWAY_S: Final = 30
 # PyJWT's types name a class of an optional dependency, so strict checkers cannot read them.
 _JWT: Any = jwt
 _REQUIRED = ["iss", "aud", "exp", "nbf", "iat", "sub", "sid", "wsp", "jti"]
+# RFC 7515 section 2: base64url without padding; the decoder would take padding and newlines.
+_SHAPE = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _HEADER = {"alg": ALGORITHM, "typ": TYPE}
 
 
@@ -77,7 +80,7 @@ class AccessTokens:
             UnauthenticatedError: it is not one of ours, is not for us, or is not valid now.
         """
         try:
-            if jwt.get_unverified_header(token) != _HEADER:
+            if not _SHAPE.fullmatch(token) or jwt.get_unverified_header(token) != _HEADER:
                 raise UnauthenticatedError
             claims = self._verify(token)
             self._require_now(claims)

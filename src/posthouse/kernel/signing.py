@@ -30,7 +30,8 @@ def check_secret(secret: str) -> None:
             f"POSTHOUSE_SECRET has fewer than {MIN_SECRET_BYTES} bytes; make one with: openssl rand -hex 32"
         )
     known = files("posthouse.kernel").joinpath("weak_secrets.txt").read_text("utf-8")
-    if secret in known.splitlines() or len(set(secret)) < 8:
+    is_known = secret.strip() in map(str.strip, known.splitlines())
+    if is_known or len(set(secret)) < 8:
         raise WeakSecretError(
             "POSTHOUSE_SECRET is a secret that everybody knows; make one with: openssl rand -hex 32"
         )
