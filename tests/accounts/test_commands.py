@@ -19,7 +19,7 @@ Run = Callable[..., Awaitable[Result]]
 
 @pytest.fixture(scope="module")
 async def url(app: App) -> AsyncGenerator[str]:
-    config = uvicorn.Config(app, port=0, lifespan="off", log_config=None)
+    config = uvicorn.Config(app, port=0, interface="asgi3", lifespan="off", log_config=None)
     server = uvicorn.Server(config)
     async with asyncio.TaskGroup() as group:
         group.create_task(server.serve())
