@@ -23,7 +23,7 @@ SERVER_S = sorted(HIDDEN.union(*(model.model_fields for model in OUT)))
 
 BODIES: list[tuple[str, str, type[BaseModel], dict[str, Any]]] = [
     ("POST", "/login", schemas.LoginIn, {"username": "a@example.com", "password": PASSWORD}),
-    ("POST", "/login/refresh", schemas.RenewIn, {"refresh_token": "x"}),
+    ("POST", "/login/refresh", schemas.RefreshTokenIn, {"refresh_token": "x"}),
     ("PATCH", "/me", schemas.MePatch, {"name": "Bo"}),
     (
         "POST",

@@ -44,7 +44,7 @@ from posthouse.accounts.schemas import (
     MemberPatch,
     MeOut,
     MePatch,
-    RenewIn,
+    RefreshTokenIn,
     TokensOut,
     UserIn,
     UserOut,
@@ -129,7 +129,7 @@ async def log_in(body: LoginIn, request: Request, sessions: SessionsDep) -> Toke
     "/login/refresh", needs=None, is_idempotent=False, raises=(RefreshTokenError,),
     response_model=TokensOut, dependencies=[Depends(refuse_query)], summary="Stay logged in",
 )  # fmt: skip
-async def refresh(body: RenewIn, sessions: SessionsDep) -> TokensOut:
+async def refresh(body: RefreshTokenIn, sessions: SessionsDep) -> TokensOut:
     """Give new tokens for a refresh token, which is used up.
 
     A used one that comes back ends the session: somebody else has it too.

@@ -53,7 +53,7 @@ class LoginIn(BaseModel):
     )
 
 
-class RenewIn(BaseModel):
+class RefreshTokenIn(BaseModel):
     """The newest refresh token of a session."""
 
     model_config = ConfigDict(extra="forbid")
