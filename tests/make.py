@@ -10,9 +10,8 @@ from posthouse.accounts.store import keys as key_store
 from posthouse.accounts.store import users as user_store
 from posthouse.kernel import ids
 from posthouse.kernel.auth import Principal, Role
-from posthouse.links.model import Link
+from posthouse.links.model import Link, NewLink
 from posthouse.links.service import Links
-from posthouse.links.store.links import NewLink
 from posthouse.runtime import Runtime
 
 

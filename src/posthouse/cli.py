@@ -30,7 +30,7 @@ def up(
     port: Annotated[int | None, typer.Option(help="The port to listen on.")] = None,
 ) -> None:
     """Run the whole product here, with its own Postgres and Valkey."""
-    from posthouse.operate import up as operate  # noqa: PLC0415  only what the verb needs
+    from posthouse.operate import up as operate
 
     raise typer.Exit(operate.main(data, host, port))
 
@@ -38,8 +38,8 @@ def up(
 @app.command()
 def serve() -> None:
     """Run one HTTP process against POSTHOUSE_DATABASE_URL and POSTHOUSE_VALKEY_URL."""
-    from posthouse.operate.serve import serve as run  # noqa: PLC0415
-    from posthouse.settings import read_settings  # noqa: PLC0415
+    from posthouse.operate.serve import serve as run
+    from posthouse.settings import read_settings
 
     raise typer.Exit(run(read_settings()))
 
@@ -47,8 +47,8 @@ def serve() -> None:
 @app.command()
 def worker() -> None:
     """Run one worker process."""
-    from posthouse.operate.serve import run_worker  # noqa: PLC0415
-    from posthouse.settings import read_settings  # noqa: PLC0415
+    from posthouse.operate.serve import run_worker
+    from posthouse.settings import read_settings
 
     raise typer.Exit(run_worker(read_settings()))
 
@@ -57,8 +57,8 @@ def worker() -> None:
 def prepare(*, as_json: AsJson = False) -> None:
     """Migrate the database; on a first run make a workspace, its owner and a key."""
     del as_json
-    from posthouse.operate.prepare import prepare as run  # noqa: PLC0415
-    from posthouse.settings import read_settings  # noqa: PLC0415
+    from posthouse.operate.prepare import prepare as run
+    from posthouse.settings import read_settings
 
     raise typer.Exit(run(read_settings()))
 

@@ -29,6 +29,7 @@ class Runtime:
     settings: Settings
     parts: Parts
     built: tuple[tuple[Slice, Built], ...]
+    doors: Doors
     relay: Relay
 
     @property
@@ -136,7 +137,7 @@ async def open_runtime(
             built.append((one, own))
         listeners = _listeners(built)
         relay = Relay(db, parts.jobs, listeners)
-        yield Runtime(settings, parts, tuple(built), relay)
+        yield Runtime(settings, parts, tuple(built), doors, relay)
 
 
 def _listeners(built: list[tuple[Slice, Built]]) -> list[Listener]:

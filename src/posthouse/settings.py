@@ -26,36 +26,54 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
     )
 
-    data: Path = Field(Path("posthouse-data"), description="Where everything is kept.")
-    database_url: str = Field("", description="Postgres, such as postgresql://user@host/posthouse.")
-    valkey_url: str = Field("", description="Valkey, such as redis://host:6379 or unix:///path.")
-    secret: str = Field("", repr=False, description="At least 32 bytes; signs tokens and cursors.")
-    postgres_bin: Path | None = Field(None, description="Folder of postgres and initdb to run.")
+    data: Path = Field(default=Path("posthouse-data"), description="Where everything is kept.")
+    database_url: str = Field(
+        default="", description="Postgres, such as postgresql://user@host/posthouse."
+    )
+    valkey_url: str = Field(
+        default="", description="Valkey, such as redis://host:6379 or unix:///path."
+    )
+    secret: str = Field(
+        default="", repr=False, description="At least 32 bytes; signs tokens and cursors."
+    )
+    postgres_bin: Path | None = Field(
+        default=None, description="Folder of postgres and initdb to run."
+    )
 
-    host: str = Field("127.0.0.1", description="The address that `serve` listens on.")
-    port: int = Field(8000, ge=1, le=65535, description="The port that `serve` listens on.")
-    admin_host: str = Field("127.0.0.1", description="The address of the admin listener.")
-    admin_port: int = Field(9100, ge=0, le=65535, description="Metrics are here; 0 turns it off.")
-    public_url: str = Field("http://127.0.0.1:8000", description="How users reach us.")
-    docs: bool = Field(True, description="Show the reference of the API under /docs.")
-    log_level: str = Field("info", description="debug, info, warning or error.")
+    host: str = Field(default="127.0.0.1", description="The address that `serve` listens on.")
+    port: int = Field(default=8000, ge=1, le=65535, description="The port that `serve` listens on.")
+    admin_host: str = Field(default="127.0.0.1", description="The address of the admin listener.")
+    admin_port: int = Field(
+        default=9100, ge=0, le=65535, description="Metrics are here; 0 turns it off."
+    )
+    public_url: str = Field(default="http://127.0.0.1:8000", description="How users reach us.")
+    docs: bool = Field(default=True, description="Show the reference of the API under /docs.")
+    log_level: str = Field(default="info", description="debug, info, warning or error.")
 
-    connections: int = Field(16, ge=2, le=200, description="Database connections per process.")
-    http_processes: int = Field(1, ge=1, description="HTTP processes that share the limits.")
+    connections: int = Field(
+        default=16, ge=2, le=200, description="Database connections per process."
+    )
+    http_processes: int = Field(
+        default=1, ge=1, description="HTTP processes that share the limits."
+    )
     trusted_proxies: CommaList = Field(
         default_factory=list[str], description="Networks whose X-Forwarded-For counts."
     )
     cors_origins: CommaList = Field(
         default_factory=list[str], description="Origins that browsers may call us from."
     )
-    rate_per_s: float = Field(10, gt=0, description="Requests a second per caller.")
-    rate_burst: int = Field(20, ge=1, description="Requests at once per caller.")
-    hash_threads: int = Field(2, ge=1, le=16, description="Password checks at the same time.")
-    body_bytes: int = Field(1_048_576, ge=1024, description="The largest JSON body.")
-    stop_grace_s: float = Field(2, ge=0, description="Not ready for so long before we stop.")
+    rate_per_s: float = Field(default=10, gt=0, description="Requests a second per caller.")
+    rate_burst: int = Field(default=20, ge=1, description="Requests at once per caller.")
+    hash_threads: int = Field(
+        default=2, ge=1, le=16, description="Password checks at the same time."
+    )
+    body_bytes: int = Field(default=1_048_576, ge=1024, description="The largest JSON body.")
+    stop_grace_s: float = Field(
+        default=2, ge=0, description="Not ready for so long before we stop."
+    )
 
-    accounts: AccountsSettings = Field(default_factory=AccountsSettings)
-    links: LinksSettings = Field(default_factory=LinksSettings)
+    accounts: AccountsSettings = AccountsSettings()
+    links: LinksSettings = LinksSettings()
 
     @field_validator("trusted_proxies", "cors_origins", mode="before")
     @classmethod

@@ -8,7 +8,7 @@ import httpx
 
 from posthouse.kernel.edge import App
 
-PASSWORD = "tin roof lantern 42"  # noqa: S105  for tests only
+PASSWORD = "tin roof lantern 42"
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ async def test_a_user_logs_in_with_email_and_password(client: httpx.AsyncClient,
     person = await add(client)
     tokens = await tokens_of(app, person)
     assert set(tokens) == {"access_token", "token_type", "expires_in", "refresh_token"}
-    assert tokens["token_type"] == "bearer"  # noqa: S105
+    assert tokens["token_type"] == "bearer"
     assert tokens["expires_in"] == 900
     async with caller_at(app, token=tokens["access_token"]) as caller:
         me = (await caller.get("/me")).json()
@@ -117,7 +117,7 @@ async def test_logins_are_written_down(client: httpx.AsyncClient, app: App) -> N
     person = await add(client)
     await tokens_of(app, person)
     async with caller_at(app) as visitor:
-        await visitor.post("/login", json=person.credentials(password="wrong"))  # noqa: S106
+        await visitor.post("/login", json=person.credentials(password="wrong"))
     failed, opened, made = await actions_of(client)
     assert (failed["action"], failed["actor"], failed["subject"]) == (
         "login.failed",
@@ -225,7 +225,7 @@ async def test_a_password_that_changes_meanwhile_opens_nothing(
                     USER.read(person.id),
                     1,
                     name=None,
-                    password_hash="another",  # noqa: S106
+                    password_hash="another",
                 )
             return found
 

@@ -69,7 +69,7 @@ async def until_gone(*pids: int) -> None:
 async def until(is_so: Callable[[], bool]) -> None:
     """Wait until something is so."""
     async with asyncio.timeout(TIMEOUT_S):
-        while not is_so():  # noqa: ASYNC110 - another process makes it so
+        while not is_so():
             await asyncio.sleep(0.01)
 
 

@@ -121,9 +121,10 @@ async def test_cors_is_off_unless_origins_are_named(
 ) -> None:
     headers = {"Origin": "https://app.example"}
     async with client_of(app) as client:
-        assert "access-control-allow-origin" not in (
-            await client.get("/api/v1/links", headers=headers)
-        ).headers
+        assert (
+            "access-control-allow-origin"
+            not in (await client.get("/api/v1/links", headers=headers)).headers
+        )
     named = settings.model_copy(update={"cors_origins": ["https://app.example"]})
     from dataclasses import replace
 

@@ -45,7 +45,9 @@ async def exchange(port: int, *parts: bytes, pause_s: float = 0, within_s: float
         async with asyncio.timeout(within_s):
             while True:
                 try:
-                    chunk = await asyncio.wait_for(reader.read(65_536), 0.5 if received else within_s)
+                    chunk = await asyncio.wait_for(
+                        reader.read(65_536), 0.5 if received else within_s
+                    )
                 except TimeoutError:
                     return received
                 if not chunk:
@@ -144,8 +146,7 @@ async def test_no_address_may_hold_too_many_connections(port: int) -> None:
     GuardedProtocol.limits = replace(whole, connections_per_address=len(GuardedProtocol.held) + 4)
     held = []
     try:
-        for _ in range(20):
-            held.append(await asyncio.open_connection("127.0.0.1", port))
+        held += [await asyncio.open_connection("127.0.0.1", port) for _ in range(20)]
         answers = await asyncio.wait_for(held[-1][0].read(), 5)
         assert status_of(answers) == 503
     finally:

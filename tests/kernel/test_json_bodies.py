@@ -56,9 +56,7 @@ def test_64_levels_and_brackets_in_strings_are_fine() -> None:
     "media_type", ["text/plain", "application/x-www-form-urlencoded", "", "application/jsonx"]
 )
 async def test_another_media_type_is_415(client: httpx.AsyncClient, media_type: str) -> None:
-    answer = await client.post(
-        "/api/v1/links", content=b"{}", headers={"Content-Type": media_type}
-    )
+    answer = await client.post("/api/v1/links", content=b"{}", headers={"Content-Type": media_type})
     assert (answer.status_code, answer.json()["code"]) == (415, "unsupported-media-type")
 
 

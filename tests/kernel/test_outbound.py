@@ -103,7 +103,9 @@ async def test_one_private_address_among_public_ones_refuses_all() -> None:
 async def test_a_redirect_inside_is_refused() -> None:
     async def inside(head: bytes, writer: asyncio.StreamWriter) -> None:
         target = b"http://inside.example:%d/" % port
-        writer.write(b"HTTP/1.1 302 Found\r\nLocation: " + target + b"\r\nContent-Length: 0\r\n\r\n")
+        writer.write(
+            b"HTTP/1.1 302 Found\r\nLocation: " + target + b"\r\nContent-Length: 0\r\n\r\n"
+        )
 
     async with server(inside) as (port, _):
         client = outbound(port, redirects=3)
@@ -130,7 +132,9 @@ async def test_redirects_are_counted_and_lose_credentials() -> None:
 
 async def test_without_leave_a_redirect_is_only_an_answer() -> None:
     async def around(head: bytes, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 302 Found\r\nLocation: http://10.0.0.1/\r\nContent-Length: 0\r\n\r\n")
+        writer.write(
+            b"HTTP/1.1 302 Found\r\nLocation: http://10.0.0.1/\r\nContent-Length: 0\r\n\r\n"
+        )
 
     async with server(around) as (port, _):
         answer = await outbound(port).request("GET", f"http://public.example:{port}/")

@@ -5,14 +5,13 @@ import os
 import random  # noqa: TID251  a seeded choice, no secret
 from datetime import UTC, datetime
 
-import httpx
 import pytest
 
 from posthouse.app import create_app
 from posthouse.kernel.addresses import ProxyTrust
 from posthouse.kernel.cache import open_cache
 from posthouse.kernel.clock import SystemClock
-from posthouse.kernel.ratelimit import LocalBuckets, Limiter, Rate, StrictLimiter, network_of
+from posthouse.kernel.ratelimit import Limiter, LocalBuckets, Rate, StrictLimiter, network_of
 from posthouse.runtime import Runtime, open_runtime
 from posthouse.settings import Settings
 from tests.conftest import client_of
@@ -139,6 +138,8 @@ async def test_spoofed_headers_share_one_bucket(settings: Settings) -> None:
             for _ in range(50):
                 spoofed = ".".join(str(dice.randrange(256)) for _ in range(4))
                 headers = {"X-Forwarded-For": spoofed, "X-Real-IP": spoofed}
-                codes.append((await client.get(f"/{fresh_name()[:7]}", headers=headers)).status_code)
+                codes.append(
+                    (await client.get(f"/{fresh_name()[:7]}", headers=headers)).status_code
+                )
     assert codes.count(404) == 5
     assert codes.count(429) == 45

@@ -38,10 +38,10 @@ async def cache(own_valkey: Endpoints) -> AsyncGenerator[Cache]:
 
 
 @pytest.fixture
-async def ingester(runtime: Runtime, cache: Cache) -> AsyncGenerator[Ingester]:
+async def ingester(runtime: Runtime, cache: Cache) -> Ingester:
     async with runtime.parts.db.begin() as tx:
         await tx.execute("DELETE FROM click_offsets WHERE stream = $1", STREAM)
-    yield Ingester(runtime.parts.db, cache, CLOCK)
+    return Ingester(runtime.parts.db, cache, CLOCK)
 
 
 async def no_salt(day: date) -> bytes:
@@ -54,7 +54,7 @@ def recorder_of(cache: Cache, folder: Path, limit_bytes: int = 1_000_000) -> Rec
 
 
 def follow(link_id: bytes, workspace_id: bytes, **changes: Any) -> Follow:
-    given = {
+    given: dict[str, Any] = {
         "at_s": CLOCK.epoch_s(),
         "method": "GET",
         "address": "192.0.2.1",
@@ -241,7 +241,8 @@ async def test_no_address_leaves_the_process(cache: Cache, tmp_path: Path) -> No
     recorder = recorder_of(cache, tmp_path)
     recorder.record(follow(bytes(16), bytes(16), address="198.51.100.77"))
     await recorder.flush()
-    (entry,) = await cache.call(lambda client: client.xrange(STREAM))
+    entries: Any = await cache.call(lambda client: client.xrange(STREAM))
+    (entry,) = entries
     assert b"198.51.100.77" not in entry[1][b"b"]
     _, (event,) = unpack(entry[1][b"b"])
     assert event.visitor != 0

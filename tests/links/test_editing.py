@@ -76,7 +76,9 @@ async def test_what_is_absent_stays_and_null_clears(client: httpx.AsyncClient) -
         {"password": "abc"},
     ],
 )
-async def test_a_bad_change_changes_nothing(client: httpx.AsyncClient, body: dict[str, Any]) -> None:
+async def test_a_bad_change_changes_nothing(
+    client: httpx.AsyncClient, body: dict[str, Any]
+) -> None:
     link = await made(client, valid_from="2025-01-01T00:00:00Z")
     path = f"/api/v1/links/{link['id']}"
     answer = await client.patch(
@@ -105,9 +107,7 @@ async def test_of_32_racing_edits_none_is_lost(client: httpx.AsyncClient) -> Non
     path = f"/api/v1/links/{link['id']}"
 
     async def edit(number: int) -> int:
-        answer = await client.patch(
-            path, json={"title": f"{number}"}, headers={"If-Match": '"v1"'}
-        )
+        answer = await client.patch(path, json={"title": f"{number}"}, headers={"If-Match": '"v1"'})
         return answer.status_code
 
     async with asyncio.TaskGroup() as group:

@@ -200,9 +200,7 @@ async def test_a_slug_that_was_asked_for_too_early_works_once_it_is_made(
     assert (await stranger.get(f"/{slug}")).status_code == 302
 
 
-async def test_a_target_that_became_ours_is_508(
-    stranger: httpx.AsyncClient, make: Maker
-) -> None:
+async def test_a_target_that_became_ours_is_508(stranger: httpx.AsyncClient, make: Maker) -> None:
     link = await make.link(url="https://soon.example/")
     hosts = make.runtime.hosts
     hosts.by_host["soon.example"] = hosts.by_host["127.0.0.1"]  # type: ignore[attr-defined]

@@ -92,9 +92,7 @@ async def test_a_bad_query_is_refused(client: httpx.AsyncClient, query: str) -> 
     assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
 
 
-async def test_a_cursor_works_only_for_its_own_list(
-    client: httpx.AsyncClient, make: Maker
-) -> None:
+async def test_a_cursor_works_only_for_its_own_list(client: httpx.AsyncClient, make: Maker) -> None:
     await make_links(client, "a", "b")
     cursor = (await client.get("/api/v1/links?limit=1")).json()["next_cursor"]
     other = await client.get("/api/v1/links", params={"limit": 1, "cursor": cursor, "q": "a"})
@@ -120,7 +118,5 @@ async def test_a_search_uses_the_trigram_index(runtime: Runtime, make: Maker) ->
         await tx.execute("ANALYZE links")
         await tx.execute(store._PLAN_EACH_TIME)
         arguments = (principal.workspace_id, search_pattern("c4ca4238"), None, None, None, 21)
-        plan = "\n".join(
-            row[0] for row in await tx.fetch("EXPLAIN " + store._NEWEST, *arguments)
-        )
+        plan = "\n".join(row[0] for row in await tx.fetch("EXPLAIN " + store._NEWEST, *arguments))
     assert "ix_links_search" in plan

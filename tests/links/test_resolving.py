@@ -18,7 +18,7 @@ from tests.fakes import FrozenClock
 
 
 def route(version: int = 1, **changes: Any) -> Route:
-    given = {
+    given: dict[str, Any] = {
         "link_id": bytes(16),
         "workspace_id": bytes(16),
         "version": version,

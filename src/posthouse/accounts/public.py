@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 
-from posthouse.accounts.service import Accounts
+from posthouse.accounts.model import WORKSPACE
+from posthouse.accounts.service import Accounts, FirstRun
 from posthouse.kernel.auth import Principal
+
+__all__ = ["WORKSPACE", "AccountsDoor", "FirstRun"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,3 +22,7 @@ class AccountsDoor:
             UnauthenticatedError: there is no workspace yet.
         """
         return await self.accounts.anonymous()
+
+    async def first_run(self) -> FirstRun | None:
+        """Make a workspace, its owner and a key, unless there is a workspace already."""
+        return await self.accounts.first_run()

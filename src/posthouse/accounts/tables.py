@@ -11,7 +11,7 @@ from sqlalchemy import (
     Text,
     Uuid,
     func,
-    text,  # noqa: TID251  defaults and indexes of the schema
+    text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 

@@ -51,6 +51,6 @@ async def page(
     tx: Tx, workspace_id: UUID, keyset: Keyset, *, action: str | None = None
 ) -> list[AuditEntry]:
     """Read entries, newest first, one more than the page holds."""
-    before = int(keyset.after[0]) if keyset.after else None
+    before = int(str(keyset.after[0])) if keyset.after else None
     rows = await tx.fetch(_PAGE, workspace_id, before, action, keyset.limit + 1)
     return [AuditEntry(**dict(row)) for row in rows]

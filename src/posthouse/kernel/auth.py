@@ -12,6 +12,8 @@ from uuid import UUID
 
 from posthouse.kernel.errors import Kind, PosthouseError
 
+_MAX_TOKEN = 4096
+
 
 class UnauthenticatedError(PosthouseError):
     """There are no credentials, or they are wrong, expired or revoked: we do not say which."""
@@ -110,6 +112,6 @@ def bearer_of(headers: Mapping[str, str]) -> str | None:
         return None
     scheme, _, token = value.partition(" ")
     token = token.strip()
-    if scheme.lower() != "bearer" or not token or len(token) > 4096 or not token.isascii():
+    if scheme.lower() != "bearer" or not token or len(token) > _MAX_TOKEN or not token.isascii():
         raise UnauthenticatedError
     return token

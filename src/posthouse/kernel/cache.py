@@ -7,7 +7,7 @@ microseconds. Callers catch `CacheDownError` and do what they do without a cache
 redis-py's own defaults retry ten times and wait for seconds; they are all turned off here.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
@@ -72,6 +72,7 @@ class Cache:
 
         Raises:
             CacheDownError: Valkey is away, hangs or is full.
+            ResponseError: the command is wrong, which is our own mistake.
         """
         if self.breaker.is_open:
             raise CacheDownError
@@ -100,29 +101,25 @@ class Cache:
 
     async def publish(self, channel: str, message: bytes) -> None:
         """Tell all who listen to `channel` right now."""
-        await self.call(lambda client: client.publish(channel, message))
+        await self.call(lambda client: client.publish(channel, message))  # pyright: ignore[reportUnknownMemberType]
 
     async def run(self, script: Script, keys: list[str], args: list[Any]) -> Any:
         """Run a script atomically and give what it returns."""
 
         async def evaluate(client: Redis) -> Any:
             if not script.digest:
-                script.digest = await cast("Awaitable[str]", client.script_load(script.source))
+                script.digest = await client.script_load(script.source)
             try:
-                return await cast(
-                    "Awaitable[Any]", client.evalsha(script.digest, len(keys), *keys, *args)
-                )
+                return await client.evalsha(script.digest, len(keys), *keys, *args)
             except NoScriptError:
-                return await cast(
-                    "Awaitable[Any]", client.eval(script.source, len(keys), *keys, *args)
-                )
+                return await client.eval(script.source, len(keys), *keys, *args)
 
         return await self.call(evaluate)
 
     @asynccontextmanager
-    async def subscribe(self, *channels: str) -> AsyncIterator[PubSub]:
+    async def subscribe(self, *channels: str) -> AsyncGenerator[PubSub]:
         """Listen to channels on a connection of its own; it is closed at the end."""
-        pubsub = self.client.pubsub(ignore_subscribe_messages=True)
+        pubsub = self.client.pubsub(ignore_subscribe_messages=True)  # pyright: ignore[reportUnknownMemberType]
         try:
             await self.call(lambda _: pubsub.subscribe(*channels))
             yield pubsub
@@ -136,7 +133,7 @@ class Cache:
 
 def open_cache(url: str, clock: Clock, *, connections: int = 16) -> Cache:
     """Make a client; it connects at the first call, so a dead Valkey does not stop a start."""
-    pool = BlockingConnectionPool.from_url(
+    pool = BlockingConnectionPool.from_url(  # pyright: ignore[reportUnknownMemberType]
         url,
         max_connections=connections,
         timeout=0.5,

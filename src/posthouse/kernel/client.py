@@ -3,8 +3,8 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -38,10 +38,8 @@ def find_access() -> Access:
     environ = os.environ  # noqa: TID251  the command line's own two variables, not settings
     kept: dict[str, str] = {}
     path = Path(environ.get("POSTHOUSE_DATA", "posthouse-data")) / "cli.json"
-    try:
+    with suppress(OSError, ValueError):
         kept = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        pass
     url = environ.get("POSTHOUSE_URL") or kept.get("url")
     key = environ.get("POSTHOUSE_API_KEY") or kept.get("api_key")
     if not url or not key:
@@ -110,7 +108,7 @@ class Client:
 
 
 @contextmanager
-def open_client() -> Iterator[Client]:
+def open_client() -> Generator[Client]:
     """Open a client for the address and key that `find_access` finds."""
     access = find_access()
     headers = {"Authorization": f"Bearer {access.api_key}"}
@@ -119,7 +117,11 @@ def open_client() -> Iterator[Client]:
 
 
 def fail(words: str, exit_code: int) -> NoReturn:
-    """End the program: words to standard error, and an exit code."""
+    """End the program: words to standard error, and an exit code.
+
+    Raises:
+        SystemExit: always.
+    """
     sys.stderr.write(words + "\n")
     raise SystemExit(exit_code)
 

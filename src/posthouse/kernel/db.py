@@ -148,6 +148,9 @@ class Database:
         """Call back once the outermost open transaction has committed, not if it fails.
 
         For hints such as dropping a cache entry; what must happen is an event or a job.
+
+        Raises:
+            RuntimeError: no transaction is open.
         """
         opened = self._open.get()
         if opened is None:

@@ -54,6 +54,7 @@ def _of_http(api: FastAPI, request: Request, error: HTTPException) -> PosthouseE
 def _allowed_methods(api: FastAPI, request: Request) -> Iterator[str]:
     """The methods of all routes that have the path; Starlette names only the first one's."""
     for context in iter_route_contexts(api.routes):
-        match, _ = context._effective_route.matches(dict(request.scope))  # noqa: SLF001
+        route = context._effective_route  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        match, _ = route.matches(dict(request.scope))
         if match is not Match.NONE:
             yield from context.methods or ()

@@ -67,6 +67,12 @@ _STYLE = (
 )
 
 
+_INTRODUCTION = (
+    "<p>The whole document: <a href=/docs/openapi.json>openapi.json</a>. Send "
+    "<code>Authorization: Bearer ph_live_…</code> with each request.</p>"
+)
+
+
 def operations(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
     """All operations: [(method, path, operation)], in the order of the document."""
     return [
@@ -81,8 +87,7 @@ def _html(document: dict[str, Any]) -> str:
     parts = [
         "<!doctype html><html lang=en><meta charset=utf-8><title>Posthouse API</title>",
         f"<style>{_STYLE}</style><h1>Posthouse API</h1>",
-        "<p>The whole document: <a href=/docs/openapi.json>openapi.json</a>. Send "
-        "<code>Authorization: Bearer ph_live_…</code> with each request.</p>",
+        _INTRODUCTION,
     ]
     for method, path, operation in operations(document):
         rows = "".join(

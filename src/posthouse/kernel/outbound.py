@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 from urllib.parse import urljoin, urlsplit
 
 import httpcore
+from httpcore._backends.anyio import AnyIOBackend
 from typing_extensions import override
 
 from posthouse.kernel.addresses import is_public
@@ -85,7 +86,7 @@ class _PinnedBackend(httpcore.AsyncNetworkBackend):
     """Connects to an address that was checked, whatever the name says by now."""
 
     address: str
-    inner: httpcore.AnyIOBackend = field(default_factory=httpcore.AnyIOBackend)
+    inner: AnyIOBackend = field(default_factory=AnyIOBackend)
 
     @override
     async def connect_tcp(
@@ -129,9 +130,7 @@ class Outbound:
         except TimeoutError as error:
             raise OutboundTimeoutError from error
 
-    async def _follow(
-        self, method: str, url: str, headers: dict[str, str], body: bytes
-    ) -> Answer:
+    async def _follow(self, method: str, url: str, headers: dict[str, str], body: bytes) -> Answer:
         for _ in range(self.limits.redirects + 1):
             answer = await self._hop(method, url, headers, body)
             location = answer.headers.get("location")
@@ -155,7 +154,10 @@ class Outbound:
             network_backend=_PinnedBackend(address), ssl_context=self.tls, retries=0
         )
         try:
-            async with pool, pool.stream(method, url, headers=headers, content=body) as response:
+            async with (
+                pool,
+                pool.stream(method, url, headers=list(headers.items()), content=body) as response,
+            ):
                 received = bytearray()
                 async for chunk in response.aiter_stream():
                     received += chunk
@@ -176,7 +178,12 @@ class Outbound:
             raise OutboundTimeoutError from error
 
     async def _check(self, url: str) -> str:
-        """Give the address to connect to; one bad address among several refuses all of them."""
+        """Give the address to connect to; one bad address among several refuses all of them.
+
+        Raises:
+            OutboundRefusedError: the URL or an address of its host is not allowed.
+            OutboundFailedError: the name has no address.
+        """
         try:
             parts = urlsplit(url)
             host, port = parts.hostname, parts.port

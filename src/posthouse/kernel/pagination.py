@@ -139,7 +139,7 @@ def offset(
     limit: Annotated[
         int, Query(ge=1, le=MAX_LIMIT, description="How many items to show at most.")
     ] = DEFAULT_LIMIT,
-    total: Annotated[bool, Query(description="Count all items too; it costs a scan.")] = False,  # noqa: FBT002
+    total: Annotated[bool, Query(description="Count all items too; it costs a scan.")] = False,
 ) -> Offset:
     """Read `skip`, `limit` and `total`; for `Depends`."""
     return Offset(skip, limit, total)

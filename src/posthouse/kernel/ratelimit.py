@@ -29,9 +29,14 @@ local ahead = due - now
 if ahead > interval * (burst - 1) then
   return {0, 0, ahead - interval * (burst - 1), ahead}
 end
-redis.call('SET', KEYS[1], string.format('%.0f', due + interval), 'PX', math.ceil((ahead + interval) / 1000))
+redis.call('SET', KEYS[1], string.format('%.0f', due + interval),
+  'PX', math.ceil((ahead + interval) / 1000))
 return {1, math.floor(burst - 1 - ahead / interval), 0, ahead + interval}
 """)
+
+
+# A microsecond, or the sum of floats refuses the last token of a burst.
+_SLACK_S = 1e-6
 
 
 class RateLimitedError(PosthouseError):
@@ -102,14 +107,13 @@ class LocalBuckets:
         now = self.clock.monotonic()
         ahead = max(self._due.get(key, now), now) - now
         excess = ahead - rate.interval_s * (rate.burst - 1)
-        # A microsecond of slack, or the sum of floats refuses the last token of a burst.
-        if excess > 1e-6:
+        if excess > _SLACK_S:
             return Verdict(rate, False, 0, excess, ahead)
         self._due[key] = now + ahead + rate.interval_s
         self._due.move_to_end(key)
         if len(self._due) > self.capacity:
             self._due.popitem(last=False)
-        remaining = int(rate.burst - 1 - ahead / rate.interval_s + 1e-6)
+        remaining = int(rate.burst - 1 - ahead / rate.interval_s + _SLACK_S)
         return Verdict(rate, True, remaining, 0, ahead + rate.interval_s)
 
 
@@ -148,7 +152,8 @@ _COUNT_STRICTLY = """
 INSERT INTO limit_counters AS c (key, window_start, used)
 VALUES ($1, to_timestamp(floor(extract(epoch FROM now()) / $2) * $2), 1)
 ON CONFLICT (key, window_start) DO UPDATE SET used = c.used + 1
-RETURNING used, extract(epoch FROM window_start + make_interval(secs => $2) - now())::float8 AS left_s
+RETURNING used,
+  extract(epoch FROM window_start + make_interval(secs => $2) - now())::float8 AS left_s
 """
 
 

@@ -158,7 +158,8 @@ async def _read_json(request: Request) -> None:
         media_type.startswith("application/") and media_type.endswith("+json")
     ):
         raise MediaTypeError("Send Content-Type: application/json.")
-    request._json = strictjson.parse(body)  # noqa: SLF001  Starlette's own cache of json()
+    # Starlette's own cache of json().
+    request._json = strictjson.parse(body)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
 
 _ALWAYS: tuple[type[PosthouseError], ...] = (
@@ -244,7 +245,8 @@ class Routes:
 
     def delete(self, path: str, **declaration: Any) -> Callable[[Any], Any]:
         """Declare a DELETE route, answered with 204 unless it says otherwise."""
-        return self.add("DELETE", path, **{"status": 204, **declaration})
+        declaration.setdefault("status", 204)
+        return self.add("DELETE", path, **declaration)
 
 
 def _errors(
@@ -299,7 +301,7 @@ def maybe_principal(request: Request) -> Principal | None:
 
 
 def service(kind: type[T]) -> Callable[[Request], T]:
-    """Make the dependency that gives a slice's service: `the_links = service(Links)`."""
+    """Make a dependency that gives the service of class `kind`, for a slice's `api.py`."""
 
     def give(request: Request) -> T:
         found: T = request.app.state.services[kind]

@@ -13,6 +13,8 @@ from importlib.resources import files
 
 MIN_SECRET_BYTES = 32
 _TAG_BYTES = 16
+_MIN_CHARACTERS = 8
+_HELP = "make one with: openssl rand -hex 32"
 
 
 class WeakSecretError(ValueError):
@@ -26,12 +28,10 @@ def check_secret(secret: str) -> None:
         WeakSecretError: it has fewer than 32 bytes or is on the public list of known secrets.
     """
     if len(secret.encode()) < MIN_SECRET_BYTES:
-        raise WeakSecretError(
-            f"POSTHOUSE_SECRET has fewer than {MIN_SECRET_BYTES} bytes; make one with: openssl rand -hex 32"
-        )
+        raise WeakSecretError(f"POSTHOUSE_SECRET has fewer than {MIN_SECRET_BYTES} bytes; {_HELP}")
     known = files("posthouse.kernel").joinpath("weak_secrets.txt").read_text("utf-8")
     is_known = secret.strip() in map(str.strip, known.splitlines())
-    if is_known or len(set(secret)) < 8:
+    if is_known or len(set(secret)) < _MIN_CHARACTERS:
         raise WeakSecretError(
             "POSTHOUSE_SECRET is a secret that everybody knows; make one with: openssl rand -hex 32"
         )

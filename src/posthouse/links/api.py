@@ -18,9 +18,22 @@ from posthouse.links.errors import (
     TargetRefusedError,
     UnknownDomainError,
 )
-from posthouse.links.model import LINK, READ, WRITE, ClickClass, LinkId, LinkSort, LinkState
+from posthouse.links.model import (
+    LINK,
+    READ,
+    WRITE,
+    ClickClass,
+    Facet,
+    Filter,
+    Interval,
+    LinkId,
+    LinkSort,
+    LinkState,
+    NewLink,
+    Question,
+)
 from posthouse.links.qr import QR_RESPONSE, QrFormat, draw_qr
-from posthouse.links.reports import Facet, Interval, Question, Reports, parse_facets
+from posthouse.links.reports import Reports, parse_facets
 from posthouse.links.schemas import (
     ClickKind,
     LinkIn,
@@ -35,7 +48,6 @@ from posthouse.links.schemas import (
 )
 from posthouse.links.search import search_pattern
 from posthouse.links.service import Links
-from posthouse.links.store.links import Filter, NewLink
 
 routes = Routes.of("links")
 
@@ -129,7 +141,7 @@ async def find(
     "/links/{link_id}", needs=WRITE, raises=(LinkNotFoundError, TargetRefusedError),
     response_model=LinkOut, summary="Change a link",
 )  # fmt: skip
-async def edit(  # noqa: PLR0913  what FastAPI hands in
+async def edit(
     link_id: LinkPath,
     body: LinkPatch,
     caller: Caller,
@@ -180,7 +192,7 @@ async def restore(
 
 @routes.get("/links/{link_id}/stats", needs=READ, raises=(LinkNotFoundError, StatsRangeError),
             response_model=StatsOut, summary="Count a link's clicks")  # fmt: skip
-async def stats(  # noqa: PLR0913  what FastAPI hands in
+async def stats(
     link_id: LinkPath,
     caller: Caller,
     reports: ReportsDep,
@@ -210,7 +222,7 @@ async def stats(  # noqa: PLR0913  what FastAPI hands in
 
 @routes.get("/links/{link_id}/qr", needs=READ, raises=(LinkNotFoundError,), response_class=Response,
             responses={200: QR_RESPONSE}, summary="Draw a link's QR code")  # fmt: skip
-async def qr(  # noqa: PLR0913  what FastAPI hands in
+async def qr(
     link_id: LinkPath,
     caller: Caller,
     links: LinksDep,

@@ -1,7 +1,7 @@
 """Countries of addresses, from a MaxMind file that the operator brings (extra `geo`)."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from posthouse.links.recorder import Countries, NoCountries
 
@@ -18,12 +18,10 @@ class MaxMind:
     def country_of(self, address: str) -> str:
         """The ISO 3166 code of an address's country, or an empty text."""
         try:
-            found = self.reader.get(address)
+            found = cast("dict[str, dict[str, str]] | None", self.reader.get(address))  # pyright: ignore[reportUnknownMemberType]
         except ValueError:
             return ""
-        country = found.get("country") if isinstance(found, dict) else None
-        code = country.get("iso_code") if isinstance(country, dict) else None
-        return code if isinstance(code, str) else ""
+        return (found or {}).get("country", {}).get("iso_code", "")
 
 
 def open_countries(path: str) -> Countries:
@@ -37,4 +35,5 @@ def open_countries(path: str) -> Countries:
         return NoCountries()
     import maxminddb  # noqa: PLC0415  only with the extra `geo`
 
-    return MaxMind(maxminddb.open_database(path, maxminddb.MODE_MEMORY))
+    reader = maxminddb.open_database(path, maxminddb.MODE_MEMORY)  # pyright: ignore[reportUnknownMemberType]
+    return MaxMind(reader)

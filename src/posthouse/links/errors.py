@@ -115,3 +115,8 @@ class StatsRangeError(InvalidInputError):
 
     code: ClassVar[str] = "range-invalid"
     title: ClassVar[str] = "This range of time cannot be shown"
+
+    @classmethod
+    def of(cls, name: str, why: str) -> "StatsRangeError":
+        """Name the part of the query that is wrong."""
+        return cls(f"{name}: {why}.", fields=[FieldProblem(f"query.{name}", cls.code, why)])

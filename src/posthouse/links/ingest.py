@@ -94,8 +94,7 @@ class Ingester:
                     # Its second copy may be in this very read.
                     fresh.discard(batch_id)
                     events += (
-                        (_event_number(entry_id, place), event)
-                        for place, event in enumerate(batch)
+                        (_event_number(entry_id, place), event) for place, event in enumerate(batch)
                     )
             if events:
                 await self._write(tx, events)
@@ -130,7 +129,7 @@ class Ingester:
                 batch_id, events = unpack(fields.get(b"b", b""))
             except UnknownBatchError as error:
                 self.unreadable += 1
-                log.error(
+                log.warning(
                     "unreadable click batch", extra={"entry": entry_id.decode(), "why": str(error)}
                 )
                 continue

@@ -46,7 +46,7 @@ async def build(parts: Parts, doors: Doors) -> Built:
     resolver = Resolver(
         cache=parts.cache,
         clock=parts.clock,
-        load=lambda domain, code: links.load_route(domain, code),
+        load=lambda domain, code: links.load_route(domain, code),  # noqa: PLW0108  made below
         prepare=lambda route: redirect_start(route.status, route.location),
         capacity=settings.cached_links,
     )

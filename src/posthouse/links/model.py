@@ -1,6 +1,6 @@
 """The values of links: ids, choices, frozen records and events."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum, StrEnum
@@ -95,6 +95,76 @@ class Link:
     version: int
     created_at: datetime
     updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NewLink:
+    """The columns of a link that its maker chooses."""
+
+    url: str
+    title: str = ""
+    notes: str = ""
+    tags: tuple[str, ...] = ()
+    utm: Mapping[str, str] | None = None
+    redirect_status: int = 302
+    forwards_query: bool = False
+    forwards_path: bool = False
+    valid_from: datetime | None = None
+    valid_until: datetime | None = None
+    max_clicks: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What a list shows: `pattern` is an escaped LIKE pattern over code, title and target."""
+
+    pattern: str | None = None
+    tags: tuple[str, ...] | None = None
+    state: LinkState | None = None
+
+
+class Interval(StrEnum):
+    """The step of a series."""
+
+    HOUR = "hour"
+    DAY = "day"
+
+
+class Facet(StrEnum):
+    """What clicks can be told apart by."""
+
+    REFERRER = "referrer"
+    COUNTRY = "country"
+    DEVICE = "device"
+    BROWSER = "browser"
+    OS = "os"
+    CAMPAIGN = "campaign"
+    CLASS = "class"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What somebody wants to know. `start` None is 30 days before `end`, `end` None is now."""
+
+    start: datetime | None = None
+    end: datetime | None = None
+    zone: str = "UTC"
+    interval: Interval = Interval.DAY
+    by: Sequence[Facet] = ()
+    kind: ClickClass | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The answer. `unique` sums the unique visitors of each UTC day that the range touches."""
+
+    start: datetime
+    end: datetime
+    clicks: int
+    unique: int
+    classes: Mapping[ClickClass, int]
+    series: Sequence[tuple[datetime, int]]
+    groups: Sequence[tuple[tuple[str, ...], int]]
 
 
 @dataclass(frozen=True, slots=True)

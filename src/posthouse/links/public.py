@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 
 from posthouse.kernel.auth import Principal
-from posthouse.links.model import Link
+from posthouse.links.model import Link, NewLink
 from posthouse.links.service import Links
-from posthouse.links.store.links import NewLink
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,15 +3,21 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from posthouse.kernel.auth import Principal
 from posthouse.kernel.clock import Clock
 from posthouse.kernel.db import Database
-from posthouse.kernel.errors import FieldProblem
 from posthouse.links.errors import LinkNotFoundError, StatsRangeError
-from posthouse.links.model import ClickClass, Dimension, LinkId
+from posthouse.links.model import (
+    ClickClass,
+    Dimension,
+    Facet,
+    Interval,
+    LinkId,
+    Question,
+    Report,
+)
 from posthouse.links.store import links as link_store
 from posthouse.links.store import stats as store
 from posthouse.links.store.stats import Span
@@ -22,50 +28,6 @@ MAX_RAW_DAYS = 90
 _MAX_POINTS = 5_000
 _TOP = 100
 _CLICKS = tuple(kind for kind in ClickClass if kind is not ClickClass.HEAD)
-
-
-class Interval(StrEnum):
-    """The step of a series."""
-
-    HOUR = "hour"
-    DAY = "day"
-
-
-class Facet(StrEnum):
-    """What clicks can be told apart by."""
-
-    REFERRER = "referrer"
-    COUNTRY = "country"
-    DEVICE = "device"
-    BROWSER = "browser"
-    OS = "os"
-    CAMPAIGN = "campaign"
-    CLASS = "class"
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What somebody wants to know. `start` None is 30 days before `end`, `end` None is now."""
-
-    start: datetime | None = None
-    end: datetime | None = None
-    zone: str = "UTC"
-    interval: Interval = Interval.DAY
-    by: Sequence[Facet] = ()
-    kind: ClickClass | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """The answer. `unique` sums the unique visitors of each UTC day that the range touches."""
-
-    start: datetime
-    end: datetime
-    clicks: int
-    unique: int
-    classes: Mapping[ClickClass, int]
-    series: Sequence[tuple[datetime, int]]
-    groups: Sequence[tuple[tuple[str, ...], int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,20 +68,28 @@ class Reports:
         )
 
     def _range(self, question: Question) -> tuple[datetime, datetime]:
-        """The range in whole quarter hours, checked."""
+        """The range in whole quarter hours, checked.
+
+        Raises:
+            StatsRangeError: it is empty or too long, or the zone does not exist.
+        """
         try:
             ZoneInfo(question.zone)
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise _range_error("tz", "not an IANA time zone, such as Europe/Vienna") from error
+            raise StatsRangeError.of("tz", "no IANA zone, such as Europe/Vienna") from error
         end = _whole_slots(question.end or self.clock.now(), up=True)
         start = _whole_slots(question.start or end - timedelta(days=DEFAULT_DAYS), up=False)
         if start >= end:
-            raise _range_error("from", "must be before `to`")
+            raise StatsRangeError.of("from", "must be before `to`")
         step_s = 3600 if question.interval is Interval.HOUR else 86_400
         if (end - start).total_seconds() / step_s > _MAX_POINTS:
-            raise _range_error("from", f"more than {_MAX_POINTS} steps; ask for a shorter range")
+            raise StatsRangeError.of(
+                "from", f"more than {_MAX_POINTS} steps; ask for a shorter range"
+            )
         if len(question.by) > 1 and end - start > timedelta(days=MAX_RAW_DAYS + 1):
-            raise _range_error("from", f"two facets at once cover at most {MAX_RAW_DAYS} days")
+            raise StatsRangeError.of(
+                "from", f"two facets at once cover at most {MAX_RAW_DAYS} days"
+            )
         return start, end
 
     async def _groups(
@@ -155,11 +125,11 @@ def parse_facets(text: str | None) -> list[Facet]:
         facets = [Facet(name.strip()) for name in text.split(",")]
     except ValueError as error:
         known = ", ".join(Facet)
-        raise _range_error("by", f"one or two of {known}") from error
+        raise StatsRangeError.of("by", f"one or two of {known}") from error
     if len(facets) > 2 or len(set(facets)) < len(facets):  # noqa: PLR2004  one or two
-        raise _range_error("by", "at most two different facets")
+        raise StatsRangeError.of("by", "at most two different facets")
     if len(facets) > 1 and Facet.CLASS in facets:
-        raise _range_error("by", "use the `class` filter to combine it with another facet")
+        raise StatsRangeError.of("by", "use the `class` filter to combine it with another facet")
     return facets
 
 
@@ -167,8 +137,3 @@ def _whole_slots(moment: datetime, *, up: bool) -> datetime:
     seconds = moment.astimezone(UTC).timestamp()
     whole = -(-seconds // SLOT_S) if up else seconds // SLOT_S
     return datetime.fromtimestamp(whole * SLOT_S, UTC)
-
-
-def _range_error(name: str, why: str) -> StatsRangeError:
-    problem = FieldProblem(f"query.{name}", StatsRangeError.code, why)
-    return StatsRangeError(f"{name}: {why}.", fields=[problem])

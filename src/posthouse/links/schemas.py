@@ -9,8 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from posthouse.kernel.text import Count, Flag, Line, Name, Str
 from posthouse.links.codes import SLUG_PATTERN
-from posthouse.links.model import LINK, Link, LinkState
-from posthouse.links.reports import Facet, Interval, Question, Report
+from posthouse.links.model import LINK, Facet, Interval, Link, LinkState, Question, Report
 
 
 def _in_range(moment: datetime) -> datetime:
@@ -63,21 +62,25 @@ class LinkIn(BaseModel):
 
     url: Url
     code: Annotated[str, Field(pattern=SLUG_PATTERN)] | None = Field(
-        None, description="Your own slug; without it seven random characters."
+        default=None, description="Your own slug; without it seven random characters."
     )
     domain: Annotated[str, Field(max_length=253)] | None = Field(
-        None, description="The host of the short link; without it the installation's own."
+        default=None, description="The host of the short link; without it the installation's own."
     )
     title: Annotated[Line, Field(max_length=200)] = ""
     notes: Annotated[Str, Field(max_length=5000)] = ""
     tags: Tags = []
     utm: Utm = Utm()
-    redirect_status: Status = Field(302, description="301 and 308 may be kept by browsers 30 s.")
-    forwards_query: Flag = Field(False, description="Pass the follower's query on.")
-    forwards_path: Flag = Field(False, description="Pass what follows the code on.")
+    redirect_status: Status = Field(
+        default=302, description="301 and 308 may be kept by browsers 30 s."
+    )
+    forwards_query: Flag = Field(default=False, description="Pass the follower's query on.")
+    forwards_path: Flag = Field(default=False, description="Pass what follows the code on.")
     valid_from: Moment | None = None
     valid_until: Moment | None = None
-    max_clicks: MaxClicks | None = Field(None, description="The link ends after so many clicks.")
+    max_clicks: MaxClicks | None = Field(
+        default=None, description="The link ends after so many clicks."
+    )
     password: Password | None = None
 
     @model_validator(mode="after")
@@ -194,8 +197,7 @@ def show_report(link_id: str, question: Question, report: Report) -> StatsOut:
     """Say statistics as the API does."""
     return StatsOut(
         id=link_id,
-        start=report.start,
-        end=report.end,
+        **{"from": report.start, "to": report.end},
         tz=question.zone,
         interval=question.interval,
         clicks=report.clicks,

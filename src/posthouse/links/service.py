@@ -23,18 +23,19 @@ from posthouse.links.hosts import HostTable
 from posthouse.links.model import (
     LINK,
     Domain,
+    Filter,
     Link,
     LinkChanged,
     LinkId,
     LinkMade,
     LinkSort,
     LinkState,
+    NewLink,
 )
 from posthouse.links.resolver import Resolver
 from posthouse.links.routes import Route
 from posthouse.links.settings import LinksSettings
 from posthouse.links.store import links as store
-from posthouse.links.store.links import Filter, NewLink
 from posthouse.links.targets import TargetPolicy
 
 _TRIES = 5
@@ -98,7 +99,7 @@ class Links:
             raise UnknownDomainError(f"This workspace has no domain {host}.")
         return domain
 
-    async def _insert(  # noqa: PLR0913  the parts of one link
+    async def _insert(
         self,
         tx: Tx,
         principal: Principal,
@@ -192,7 +193,7 @@ class Links:
                 password_hash=password_hash,
                 sets_password=sets_password,
             )
-            fields = sorted({*changes, *(["password"] if sets_password else [])})
+            fields = sorted([*changes, "password"] if sets_password else changes)
             return await self._changed(tx, principal, edited, "link.edited", fields=fields)
 
     async def set_state(

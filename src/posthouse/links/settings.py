@@ -6,11 +6,11 @@ from pydantic import BaseModel, Field, field_validator
 class LinksSettings(BaseModel):
     """What may be shortened and how following is counted."""
 
-    anonymous_shorten: bool = Field(False, description="Let anybody use POST /shorten.")
-    shorten_per_s: float = Field(10, gt=0, description="POST /shorten a second per caller.")
-    shorten_burst: int = Field(20, ge=1, description="POST /shorten at once per caller.")
+    anonymous_shorten: bool = Field(default=False, description="Let anybody use POST /shorten.")
+    shorten_per_s: float = Field(default=10, gt=0, description="POST /shorten a second per caller.")
+    shorten_burst: int = Field(default=20, ge=1, description="POST /shorten at once per caller.")
     allow_private_targets: bool = Field(
-        False, description="Let links lead to private and local addresses."
+        default=False, description="Let links lead to private and local addresses."
     )
     blocked_hosts: list[str] = Field(
         default_factory=list[str], description="Hosts that links may not lead to."
@@ -18,15 +18,21 @@ class LinksSettings(BaseModel):
     hosts: list[str] = Field(
         default_factory=list[str], description="Further hosts whose short links are ours."
     )
-    cached_links: int = Field(100_000, ge=100, description="Links kept in each HTTP process.")
+    cached_links: int = Field(
+        default=100_000, ge=100, description="Links kept in each HTTP process."
+    )
     unknown_per_minute: int = Field(
-        30, ge=1, description="Unknown codes a minute per /24 or /64 before 429."
+        default=30, ge=1, description="Unknown codes a minute per /24 or /64 before 429."
     )
     spool_bytes: int = Field(
-        67_108_864, ge=0, description="Clicks kept in a file while Valkey is down."
+        default=67_108_864, ge=0, description="Clicks kept in a file while Valkey is down."
     )
-    raw_days: int = Field(90, ge=1, le=3650, description="Days that single clicks are kept.")
-    geo_database: str = Field("", description="A MaxMind country file; without it, no countries.")
+    raw_days: int = Field(
+        default=90, ge=1, le=3650, description="Days that single clicks are kept."
+    )
+    geo_database: str = Field(
+        default="", description="A MaxMind country file; without it, no countries."
+    )
 
     @field_validator("hosts", "blocked_hosts", mode="before")
     @classmethod

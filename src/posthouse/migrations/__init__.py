@@ -1,6 +1,7 @@
 """The schema's history: one Alembic line that ships in the wheel."""
 
 from pathlib import Path
+from typing import Any
 
 FOLDER = Path(__file__).parent
 
@@ -25,3 +26,10 @@ def head() -> str:
     known = revisions()
     (newest,) = set(known) - set(known.values())
     return newest
+
+
+def is_ours(thing: Any, name: str | None, kind: str, is_reflected: bool, other: Any) -> bool:
+    """Leave the queue's own tables and the daily partitions of clicks to their keepers."""
+    del thing, is_reflected, other
+    kept_elsewhere = (name or "").startswith(("pgqueuer", "clicks_", "alembic"))
+    return not (kind == "table" and kept_elsewhere)

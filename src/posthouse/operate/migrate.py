@@ -12,7 +12,7 @@ import asyncpg
 
 from posthouse.kernel.db import translate
 from posthouse.kernel.errors import DatabaseBusyError, PosthouseError
-from posthouse.migrations import FOLDER, head, revisions
+from posthouse.migrations import FOLDER, head, is_ours, revisions
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -83,9 +83,7 @@ async def difference(url: str) -> list[Any]:
             connection,
             opts={
                 "compare_type": True,
-                "include_object": lambda _o, name, _k, _r, _c: (
-                    not (name or "").startswith(("pgqueuer", "clicks_", "alembic"))
-                ),
+                "include_object": is_ours,
             },
         )
         found.extend(compare_metadata(context, metadata))

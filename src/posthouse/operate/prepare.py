@@ -4,7 +4,7 @@ import asyncio
 import json
 import sys
 
-from posthouse.accounts.service import Accounts, FirstRun
+from posthouse.accounts.public import WORKSPACE, AccountsDoor, FirstRun
 from posthouse.kernel.errors import PosthouseError
 from posthouse.operate.migrate import migrate
 from posthouse.runtime import open_runtime
@@ -21,7 +21,7 @@ def prepare(settings: Settings) -> int:
     said = None
     if first is not None:
         said = {
-            "workspace": str(first.workspace_id),
+            "workspace": WORKSPACE.show(first.workspace_id),
             "owner": first.owner_email,
             "password": first.password,
             "api_key": first.api_key,
@@ -33,6 +33,4 @@ def prepare(settings: Settings) -> int:
 async def _prepare(settings: Settings) -> tuple[bool, FirstRun | None]:
     migrated = await migrate(settings.database_url)
     async with open_runtime(settings) as runtime:
-        accounts = runtime.services[Accounts]
-        assert isinstance(accounts, Accounts)  # noqa: S101  it is kept under its class
-        return migrated, await accounts.first_run()
+        return migrated, await runtime.doors.get(AccountsDoor).first_run()

@@ -80,7 +80,8 @@ async def _admin(settings: Settings, metrics: Callable[[], Metrics | None]) -> N
     )
     admin = uvicorn.Server(config)
     admin.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
-    await admin._serve()  # noqa: SLF001  `serve` would take the signals of the main server
+    # `serve` would take the signals of the main server.
+    await admin._serve()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
 
 async def _measure_lag(metrics: Callable[[], Metrics | None]) -> None:

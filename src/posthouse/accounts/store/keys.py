@@ -17,11 +17,11 @@ INSERT INTO api_keys
   (id, workspace_id, name, hint, digest, role, scopes, created_by, expires_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
 RETURNING {_COLUMNS}
-"""  # noqa: S608  columns, no input
+"""
 _FIND_LIVE = f"""
 SELECT {_COLUMNS} FROM api_keys
 WHERE digest = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
-"""  # noqa: S608
+"""
 # A row that somebody holds is skipped: noting the use must never make a request wait.
 _TOUCH = """
 UPDATE api_keys SET last_used_at = now() WHERE id = (
@@ -30,12 +30,12 @@ UPDATE api_keys SET last_used_at = now() WHERE id = (
   FOR UPDATE SKIP LOCKED
 )
 """
-_FIND = f"SELECT {_COLUMNS} FROM api_keys WHERE workspace_id = $1 AND id = $2"  # noqa: S608
+_FIND = f"SELECT {_COLUMNS} FROM api_keys WHERE workspace_id = $1 AND id = $2"
 _PAGE = f"""
 SELECT {_COLUMNS} FROM api_keys
 WHERE workspace_id = $1 AND ($2::uuid IS NULL OR id < $2)
 ORDER BY id DESC LIMIT $3
-"""  # noqa: S608
+"""
 _REVOKE = """
 UPDATE api_keys SET revoked_at = now() WHERE workspace_id = $1 AND id = $2 AND revoked_at IS NULL
 """

@@ -47,12 +47,12 @@ _MEMBER_COLUMNS = "m.user_id, u.email, u.name, m.role, m.version, m.created_at"
 _FIND_MEMBER = f"""
 SELECT {_MEMBER_COLUMNS} FROM memberships m JOIN users u ON u.id = m.user_id
 WHERE m.workspace_id = $1 AND m.user_id = $2
-"""  # noqa: S608  columns, no input
+"""
 _PAGE_MEMBERS = f"""
 SELECT {_MEMBER_COLUMNS} FROM memberships m JOIN users u ON u.id = m.user_id
 WHERE m.workspace_id = $1 AND ($2::uuid IS NULL OR m.user_id < $2)
 ORDER BY m.user_id DESC LIMIT $3
-"""  # noqa: S608
+"""
 _COUNT_OWNERS = "SELECT count(*) FROM memberships WHERE workspace_id = $1 AND role = 'owner'"
 _SET_ROLE = """
 UPDATE memberships SET role = $3, version = version + 1 WHERE workspace_id = $1 AND user_id = $2

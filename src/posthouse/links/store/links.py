@@ -1,14 +1,12 @@
 """The statements about links and domains."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 from posthouse.kernel.db import Row, Tx
 from posthouse.kernel.pagination import Keyset
-from posthouse.links.model import Domain, DomainId, Link, LinkId, LinkState
+from posthouse.links.model import Domain, DomainId, Filter, Link, LinkId, LinkState, NewLink
 from posthouse.links.routes import Route
 from posthouse.links.targets import with_utm
 
@@ -90,36 +88,11 @@ ON CONFLICT (host) DO NOTHING
 """
 
 
-@dataclass(frozen=True, slots=True)
-class NewLink:
-    """The columns of a link that its maker chooses."""
-
-    url: str
-    title: str = ""
-    notes: str = ""
-    tags: tuple[str, ...] = ()
-    utm: Mapping[str, str] | None = None
-    redirect_status: int = 302
-    forwards_query: bool = False
-    forwards_path: bool = False
-    valid_from: datetime | None = None
-    valid_until: datetime | None = None
-    max_clicks: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """What a list shows: `pattern` is an escaped LIKE pattern over code, title and target."""
-
-    pattern: str | None = None
-    tags: tuple[str, ...] | None = None
-    state: LinkState | None = None
-
-
 def _link(row: Row) -> Link:
-    fields = dict(row)
+    fields: dict[str, Any] = dict(row)
     del fields["tx"]
-    return Link(**{**fields, "tags": tuple(fields["tags"]), "state": LinkState(fields["state"])})
+    tags, state = tuple(fields.pop("tags")), LinkState(fields.pop("state"))
+    return Link(**fields, tags=tags, state=state)
 
 
 def _route(row: Row) -> Route:
