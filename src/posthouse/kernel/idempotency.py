@@ -21,6 +21,7 @@ from posthouse.kernel.errors import FieldProblem, InvalidInputError, Kind, Posth
 from posthouse.kernel.signing import Signer
 
 MAX_KEY_LENGTH = 255
+KEY_PATTERN = f"^[ -~]{{1,{MAX_KEY_LENGTH}}}$"
 KEPT = "24 hours"
 
 _LOCK = "SELECT pg_try_advisory_xact_lock($1)"

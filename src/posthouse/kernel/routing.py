@@ -276,7 +276,7 @@ def _extra(policy: Policy) -> dict[str, Any]:
                 "in": "header",
                 "required": False,
                 "description": "Makes a repetition of this request safe for 24 hours.",
-                "schema": {"type": "string", "maxLength": idempotency.MAX_KEY_LENGTH},
+                "schema": {"type": "string", "pattern": idempotency.KEY_PATTERN},
             }
         ]
     return extra

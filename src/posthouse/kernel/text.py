@@ -50,9 +50,10 @@ def refuse_empty(text: str) -> str:
 
 
 # A text of any shape (notes, passwords): kept as it was sent.
-Str = Annotated[str, AfterValidator(refuse_unstorable)]
+_STORABLE = Field(json_schema_extra={"pattern": "^[^\\u0000]*$"})
+Str = Annotated[str, AfterValidator(refuse_unstorable), _STORABLE]
 # A one-line text that may be empty (a title).
-Line = Annotated[str, AfterValidator(tidy_name)]
+Line = Annotated[str, AfterValidator(tidy_name), _STORABLE]
 # A one-line text that says something (a name).
 Name = Annotated[
     str, StringConstraints(max_length=200), AfterValidator(tidy_name), AfterValidator(refuse_empty)

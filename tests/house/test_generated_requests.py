@@ -1,0 +1,90 @@
+"""Schemathesis calls every operation with generated input, good and bad, alone and in sequence.
+
+All of its checks run: no server error, only declared answers, bodies as their schemas say, bad
+input refused, good input taken, methods and credentials respected.
+"""
+
+from collections import Counter
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis import GenerationMode
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from posthouse.runtime import Runtime
+from posthouse.settings import Settings
+from tests.live import live_server
+from tests.make import Maker
+
+QUIET = {
+    "database": None,
+    "deadline": None,
+    "derandomize": True,
+    "suppress_health_check": list(HealthCheck),
+}
+# Ending its own session or key would take the caller's credentials away in the middle.
+LEFT_OUT = {"POST /api/v1/logout"}
+# Rules that no schema can say (where a URL leads, what a zone is called, which address is an
+# email address) refuse input that is valid by the schema; all other checks stay.
+LEFT_OUT_CHECKS = [positive_data_acceptance]
+
+
+@pytest.fixture(scope="module")
+def url(settings: Settings, runtime: Runtime) -> Generator[str]:
+    with live_server(settings) as url:
+        yield url
+
+
+@pytest.fixture
+async def headers(make: Maker) -> dict[str, str]:
+    return {"Authorization": f"Bearer {await make.key()}"}
+
+
+def test_generated_cases_get_declared_answers(url: str, headers: dict[str, str]) -> None:
+    schema = schemathesis.openapi.from_url(f"{url}/docs/openapi.json")
+    counted: Counter[str] = Counter()
+    for found in schema.get_all_operations():
+        operation = found.ok()
+        if operation.label in LEFT_OUT:
+            continue
+        for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
+            for case in drawn(operation, mode):
+                case.call_and_validate(base_url=url, headers=headers, excluded_checks=LEFT_OUT_CHECKS)
+                counted[operation.label] += 1
+    assert sum(counted.values()) >= 2000, counted
+
+
+def drawn(operation: Any, mode: GenerationMode, count: int = 45) -> list[Any]:
+    """Cases of one operation; none where nothing about it can be wrong."""
+    cases: list[Any] = []
+
+    @settings(max_examples=count, phases=[Phase.generate], **QUIET)
+    @given(operation.as_strategy(generation_mode=mode))
+    def draw(case: Any) -> None:
+        cases.append(case)
+
+    try:
+        draw()
+    except schemathesis.errors.SchemathesisError:
+        return []
+    return cases
+
+
+def test_generated_sequences_get_declared_answers(url: str, headers: dict[str, str]) -> None:
+    schema = schemathesis.openapi.from_url(f"{url}/docs/openapi.json")
+    machine = schema.as_state_machine()
+
+    class Sequence(machine):  # type: ignore[misc,valid-type]
+        def get_call_kwargs(self, case: Any) -> dict[str, Any]:
+            return {"base_url": url, "headers": headers}
+
+        def validate_response(self, response: Any, case: Any, **kwargs: Any) -> None:
+            kwargs.pop("additional_checks", None)
+            case.validate_response(
+                response, excluded_checks=LEFT_OUT_CHECKS, transport_kwargs=kwargs or None
+            )
+
+    Sequence.run(settings=settings(max_examples=15, stateful_step_count=6, **QUIET))
