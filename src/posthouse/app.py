@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
 from posthouse.kernel.cors import with_cors
-from posthouse.kernel.edge import App, Edge, Receive, Scope, Send
+from posthouse.kernel.edge import App, Edge, Message, Receive, Scope, Send
 from posthouse.kernel.handlers import install_handlers
 from posthouse.kernel.health import Health
 from posthouse.kernel.openapi import build_openapi, docs_page
@@ -55,11 +55,12 @@ def create_api(runtime: Runtime, further: Versions | None = None) -> FastAPI:
 
 @dataclass(slots=True)
 class Composed:
-    """The parts that `Application` chooses between."""
+    """The parts that `Application` chooses between; `at_once` is the front's short cut."""
 
     front: App
     guarded: App
     health: Health
+    at_once: Callable[[Scope], Message | None]
 
 
 def compose(runtime: Runtime, further: Versions | None = None) -> Composed:
@@ -73,10 +74,12 @@ def compose(runtime: Runtime, further: Versions | None = None) -> Composed:
         metrics=parts.metrics,
         versions=frozenset({"v1", *(further or {})}),
     )
+    front = runtime.front
     return Composed(
-        front=runtime.front,
+        front=front,
         guarded=with_cors(edge, runtime.settings.cors_origins),
         health=Health(parts.db, parts.cache, parts.data_dir, head()),
+        at_once=getattr(front, "answer_at_once", lambda _: None),
     )
 
 
@@ -96,6 +99,10 @@ class Application:
     composed: Composed | None = None
     runtime: Runtime | None = None
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack, init=False)
+
+    def answer_at_once(self, scope: Scope) -> Message | None:
+        """Start the answer of a request that waits for nothing; for `kernel.server`."""
+        return None if self.composed is None else self.composed.at_once(scope)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or one life of the process."""

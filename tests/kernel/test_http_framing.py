@@ -9,6 +9,7 @@ import pytest
 from posthouse.kernel.edge import App
 from posthouse.kernel.server import GuardedProtocol, make_server, watch
 from posthouse.kernel.supervise import Loop, supervise
+from tests.make import Maker
 
 HOST = b"Host: 127.0.0.1\r\n"
 
@@ -153,3 +154,22 @@ async def test_no_address_may_hold_too_many_connections(port: int) -> None:
         GuardedProtocol.limits = whole
         for _, writer in held:
             writer.close()
+
+
+async def test_pipelined_redirects_are_answered_in_their_order(port: int, make: Maker) -> None:
+    link = await make.link()
+    known = b"GET /%b HTTP/1.1\r\n" % link.code.encode() + HOST + b"\r\n"
+    api = b"GET /livez HTTP/1.1\r\n" + HOST + b"\r\n"
+    answers = await exchange(port, known * 2 + api + known * 1500 + api + known)
+    statuses = [int(part[:3]) for part in answers.split(b"HTTP/1.1 ")[1:]]
+    assert statuses == [302, 302, 200, *[302] * 1500, 200, 302]
+
+
+async def test_a_redirect_keeps_or_closes_the_connection_as_asked(port: int, make: Maker) -> None:
+    link = await make.link()
+    follow = b"GET /%b HTTP/1.1\r\n" % link.code.encode() + HOST
+    body = follow + b"Content-Length: 5\r\n\r\nhello"
+    closing = follow + b"Connection: close\r\n\r\n"
+    answers = await exchange(port, follow + b"\r\n", body, closing, follow + b"\r\n", pause_s=0.1)
+    assert answers.count(b"HTTP/1.1 302") == 3
+    assert answers.count(b"connection: close") == 1

@@ -1,7 +1,8 @@
 """Follows short links: a plain ASGI application in front of everything else.
 
-The first few lines of `__call__` are the hot path; they were written with `bench/redirect.py`
-at hand. All else (unknown codes, passwords, limits, previews) takes the long way round.
+`answer_at_once` is the hot path, written with `bench/redirect.py` at hand; `kernel.server` calls
+it without so much as a task. All else (unknown codes, passwords, limits, previews) takes the long
+way round.
 """
 
 from collections.abc import Awaitable, Callable
@@ -14,7 +15,7 @@ from starlette.responses import Response
 
 from posthouse.kernel.addresses import ProxyTrust
 from posthouse.kernel.clock import Clock
-from posthouse.kernel.edge import EdgeLimits, Receive, Scope, Send, one_host
+from posthouse.kernel.edge import EMPTY_BODY, EdgeLimits, Message, Receive, Scope, Send, one_host
 from posthouse.kernel.errors import LoopError, MethodError, MisdirectedError, PosthouseError
 from posthouse.kernel.ratelimit import Limiter, Rate
 from posthouse.links import pages
@@ -26,7 +27,6 @@ from posthouse.links.routes import Outcome, Route, outcome
 from posthouse.links.targets import host_of, with_path, with_query
 from posthouse.links.unlocking import Unlocking
 
-_EMPTY_BODY = {"type": "http.response.body", "body": b""}
 _PERMANENT = frozenset({301, 308})
 _CAMPAIGN = "utm_campaign"
 
@@ -65,48 +65,47 @@ class Redirector:
     unknown_rate: Rate
     followed: int = field(default=0, init=False)
 
+    def answer_at_once(self, scope: Scope) -> Message | None:
+        """Follow a link that this process knows; None means that the long way must be taken."""
+        headers = dict(scope["headers"])
+        domain = self.hosts.by_header.get(headers.get(b"host", b""))
+        # A header that came twice, the Host above all, is for the long way to judge.
+        if (
+            domain is None
+            or len(headers) != len(scope["headers"])
+            or scope["method"] != "GET"
+            or scope["query_string"]
+        ):
+            return None
+        entry = self.resolver.recall((domain, scope["path"][1:]))
+        if entry is None or entry.start is None or entry.route is None:
+            return None
+        route = entry.route
+        self.followed += 1
+        self.recorder.record(
+            Follow(
+                route.link_id,
+                route.workspace_id,
+                self.clock.epoch_s(),
+                "GET",
+                self.trust.client_of(scope),
+                headers.get(b"user-agent", b""),
+                headers.get(b"referer", b""),
+                headers.get(b"sec-purpose")
+                or headers.get(b"purpose")
+                or headers.get(b"x-moz", b""),
+                route.campaign,
+            )
+        )
+        return entry.start
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        host = agent = referrer = purpose = None
-        for name, value in scope["headers"]:
-            if name == b"host":
-                if host is not None:
-                    host = b""
-                    break
-                host = value
-            elif name == b"user-agent":
-                agent = value
-            elif name == b"referer":
-                referrer = value
-            elif name in {b"sec-purpose", b"purpose", b"x-moz"}:
-                purpose = value
-        domain = self.hosts.by_header.get(host or b"")
-        if domain is not None and scope["method"] == "GET" and not scope["query_string"]:
-            entries = self.resolver.entries
-            key = (domain, scope["path"][1:])
-            entry = entries.get(key)
-            if entry is not None and entry.start is not None:
-                now = self.clock.monotonic()
-                if entry.fresh_until > now and entry.route is not None:
-                    entries.move_to_end(key)
-                    self.followed += 1
-                    route = entry.route
-                    self.recorder.record(
-                        Follow(
-                            route.link_id,
-                            route.workspace_id,
-                            self.clock.epoch_s(),
-                            "GET",
-                            self.trust.client_of(scope),
-                            agent or b"",
-                            referrer or b"",
-                            purpose or b"",
-                            route.campaign,
-                        )
-                    )
-                    await send(entry.start)
-                    await send(_EMPTY_BODY)
-                    return
+        start = self.answer_at_once(scope)
+        if start is not None:
+            await send(start)
+            await send(EMPTY_BODY)
+            return
         try:
             response = await self._answer(scope, receive)
         except PosthouseError as error:

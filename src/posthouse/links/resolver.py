@@ -3,6 +3,10 @@
 What one process promises: never an older version after a newer one; an edit is seen within five
 seconds, and at once when Valkey's pub/sub brings it. While Valkey is away memory lives one second
 and Postgres is asked; while Postgres is away what was known is good for ten minutes.
+
+Memory is not asked for again code by code: it is good while the channel is. A PING on the very
+connection that brings the changes is answered after all that was published before it, so who has
+heard an answer knows all changes up to then. A code is read again once a minute all the same.
 """
 
 import asyncio
@@ -11,17 +15,22 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from redis.asyncio.client import PubSub
+
 from posthouse.kernel.cache import Cache, CacheDownError, Script
 from posthouse.kernel.clock import Clock
 from posthouse.kernel.errors import Kind, PosthouseError
 from posthouse.links.routes import Route, pack, unpack
 
 CHANNEL = "links:changed"
-FRESH_S = 5.0
+KNOWN_S = 60.0
 FRESH_ALONE_S = 1.0
+PING_S = 1.0
+SILENT_S = 3.0  # with what is then remembered for a second, less than five
 UNKNOWN_S = 2.0
 STALE_S = 600.0
 SHARED_S = 30
+_SECOND_CHANCES = 16
 _SEPARATOR = b"\x00"
 
 Key = tuple[str, str]
@@ -45,6 +54,7 @@ class Entry:
     fresh_until: float
     stale_until: float
     start: dict[str, Any] | None = None
+    is_used: bool = False
 
 
 @dataclass(slots=True)
@@ -64,6 +74,14 @@ class Resolver:
     _hears_changes: bool = field(default=False, init=False)
     _trusts_valkey_from: float = field(default=0.0, init=False)
 
+    def recall(self, key: Key) -> Entry | None:
+        """Give what this process knows of a code, if that is fresh."""
+        entry = self.entries.get(key)
+        if entry is None or entry.fresh_until <= self.clock.monotonic():
+            return None
+        entry.is_used = True
+        return entry
+
     async def resolve(self, domain: str, code: str) -> Entry:
         """Give what is known of a code, asking further out if that is not fresh.
 
@@ -71,10 +89,10 @@ class Resolver:
             DatabaseUnavailableError: nothing is known and Postgres is away.
         """
         key = (domain, code)
+        fresh = self.recall(key)
+        if fresh is not None:
+            return fresh
         known = self.entries.get(key)
-        if known is not None and known.fresh_until > self.clock.monotonic():
-            self.entries.move_to_end(key)
-            return known
         waiting = self._loading.get(key)
         if waiting is not None:
             return await asyncio.shield(waiting)
@@ -131,7 +149,7 @@ class Resolver:
         now = self.clock.monotonic()
         known = self.entries.get(key)
         version = route.version if route else 0
-        lifetime = FRESH_S if self._hears_changes else FRESH_ALONE_S
+        lifetime = self._lifetime_s(key)
         if known is not None and known.version > version and known.stale_until > now:
             known.fresh_until = now + FRESH_ALONE_S
             return known
@@ -147,8 +165,21 @@ class Resolver:
         self.entries[key] = entry
         self.entries.move_to_end(key)
         if len(self.entries) > self.capacity:
-            self.entries.popitem(last=False)
+            self._make_room()
         return entry
+
+    def _make_room(self) -> None:
+        """Drop the oldest entry, but one that was used since its last turn gets another.
+
+        A mark costs a use less than a place at the end of the order does.
+        """
+        for _ in range(_SECOND_CHANCES):
+            key, entry = self.entries.popitem(last=False)
+            if not entry.is_used:
+                return
+            entry.is_used = False
+            self.entries[key] = entry
+        self.entries.popitem(last=False)
 
     async def announce(self, key: Key, route: Route) -> bool:
         """Tell all processes of a route that was made or changed; this one knows at once.
@@ -168,24 +199,53 @@ class Resolver:
         return True
 
     def hear(self, message: bytes) -> None:
-        """Take over a change that another process told; only codes known here matter."""
+        """Take over a change that another process told; only codes known here matter.
+
+        One that is being read matters too: what comes of that may be older.
+        """
         domain, code, packed = message.split(_SEPARATOR, 2)
         key = (domain.decode(), code.decode())
         route = unpack(packed)
-        if route is not None and key in self.entries:
+        if route is not None and (key in self.entries or key in self._loading):
             self.remember(key, route)
 
     async def listen(self) -> None:
         """Hear changes until Valkey goes away; for `supervise`."""
         try:
             async with self.cache.subscribe(CHANNEL) as pubsub:
-                self._connected()
-                while True:
-                    message = await pubsub.get_message(timeout=0.2)
-                    if message is not None:
-                        self.hear(message["data"])
+                await self._hear_all(pubsub)
         finally:
             self._disconnected()
+
+    async def _hear_all(self, pubsub: PubSub) -> None:
+        """Take over what comes, and insist that the channel answers.
+
+        Raises:
+            CacheDownError: it has not for `SILENT_S`, so changes may have passed us by.
+        """
+        asked_at = answered_at = self.clock.monotonic()
+        await pubsub.ping()  # type: ignore[no-untyped-call]
+        is_asking = True
+        while True:
+            message: Any = await pubsub.get_message(timeout=0.2)  # type: ignore[no-untyped-call]
+            if message is not None and message["type"] == "message":
+                self.hear(message["data"])
+            elif message is not None:
+                answered_at, is_asking = asked_at, False
+                if not self._hears_changes:
+                    self._connected()
+            now = self.clock.monotonic()
+            if now - answered_at > SILENT_S:
+                raise CacheDownError
+            if not is_asking and now - asked_at > PING_S:
+                asked_at, is_asking = now, True
+                await pubsub.ping()  # type: ignore[no-untyped-call]
+
+    def _lifetime_s(self, key: Key) -> float:
+        """How long a code is known; it differs, or codes read together would end together."""
+        if not self._hears_changes:
+            return FRESH_ALONE_S
+        return KNOWN_S * (0.75 + (hash(key) & 0xFF) / 1024)
 
     def _connected(self) -> None:
         # What was told while we did not listen is lost, and Valkey itself may hold what could
