@@ -1,6 +1,8 @@
 """The command line: an operator's verbs, and each slice's own."""
 
 import importlib
+import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated
 
@@ -63,11 +65,40 @@ def prepare(*, as_json: AsJson = False) -> None:
     raise typer.Exit(run(read_settings()))
 
 
+@app.command()
+def migrate() -> None:
+    """Bring the database's schema to this version."""
+    from posthouse.operate.migrate import main as operate
+    from posthouse.settings import read_settings
+
+    raise typer.Exit(operate(read_settings().database_url))
+
+
+@app.command()
+def doctor(
+    data: Annotated[Path | None, typer.Option(help="Where everything is kept.")] = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Say what is wrong with this installation, and what to do about it."""
+    from posthouse.operate import doctor as operate
+
+    raise typer.Exit(operate.main(data, as_json=as_json))
+
+
+def load_slices(names: Collection[str] = tuple(_SLICE_COMMANDS)) -> None:
+    """Add the verbs of slices; each costs the import of its module."""
+    for name in names:
+        app.add_typer(importlib.import_module(_SLICE_COMMANDS[name]).app, name=name)
+
+
 def main() -> None:
-    """Run the command line."""
-    for name, module in _SLICE_COMMANDS.items():
-        try:
-            app.add_typer(importlib.import_module(module).app, name=name)
-        except ModuleNotFoundError:
-            continue
+    """Run the command line; an operator's verb imports no slice."""
+    verb = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+    if verb in _SLICE_COMMANDS:
+        load_slices([verb])
+    elif verb not in {
+        command.callback.__name__ for command in app.registered_commands if command.callback
+    }:
+        load_slices()
     app()

@@ -117,9 +117,10 @@ def body_for(route: Endpoint) -> Any:
     """A body that is good enough to get past the schema where the route wants one."""
     if route.body_field is None:
         return None
-    return {"PATCH /links/{link_id}": {"title": "x"}, "PATCH /members/{user_id}": {"role": "viewer"}}.get(
-        named(route), {}
-    )
+    return {
+        "PATCH /links/{link_id}": {"title": "x"},
+        "PATCH /members/{user_id}": {"role": "viewer"},
+    }.get(named(route), {})
 
 
 @pytest.mark.parametrize("route", WITH_ID, ids=named)
@@ -197,5 +198,3 @@ async def test_no_field_of_an_answer_can_be_slipped_in(
             answer = await client.request(method, path, json=dict.fromkeys(some, "x"))
             codes = {(one["field"], one["code"]) for one in answer.json()["errors"]}
             assert {(f"body.{name}", "unknown-field") for name in some} <= codes, answer.text
-
-

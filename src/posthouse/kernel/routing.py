@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, Request, Response
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from typing_extensions import override
 
@@ -28,6 +29,7 @@ from posthouse.kernel.db import Database
 from posthouse.kernel.errors import (
     DatabaseBusyError,
     DatabaseUnavailableError,
+    FieldProblem,
     InternalError,
     InvalidInputError,
     MalformedError,
@@ -107,10 +109,12 @@ class Endpoint(APIRoute):
         """Wrap FastAPI's handler; the order of the steps is the promise of this class."""
         parse_and_run = super().get_route_handler()
         policy = self.policy
+        known = _query_names(self.dependant)
 
         async def handle(request: Request) -> Response:
             gate: Gate = request.app.state.gate
             _require_acceptable(request)
+            _refuse_unknown_parameters(request, known)
             verdict = await gate.admit(request, policy)
             if policy.reads_json:
                 await _read_json(request)
@@ -142,6 +146,30 @@ def _require_acceptable(request: Request) -> None:
         for part in accept.split(",")
     ):
         raise NotAcceptableError("Accept application/json.")
+
+
+def _query_names(dependant: Dependant) -> set[str]:
+    """The names of all query parameters of a route and its dependencies."""
+    own = {parameter.alias for parameter in dependant.query_params}
+    return own.union(*(_query_names(inner) for inner in dependant.dependencies))
+
+
+def _refuse_unknown_parameters(request: Request, known: set[str]) -> None:
+    """Refuse a query parameter that the route does not have: it is a misspelt one.
+
+    Raises:
+        InvalidInputError: there is one.
+    """
+    unknown = sorted(set(request.query_params) - known)
+    if unknown:
+        fields = [
+            FieldProblem(f"query.{name}", "unknown-parameter", "not a parameter of this route")
+            for name in unknown[:20]
+        ]
+        takes = f"It takes {', '.join(sorted(known))}." if known else "It takes none."
+        raise InvalidInputError(
+            f"The query has a parameter that is not known here. {takes}", fields=fields
+        )
 
 
 async def _read_json(request: Request) -> None:

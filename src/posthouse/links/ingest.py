@@ -11,7 +11,7 @@ import logging
 import secrets
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from redis.asyncio import Redis
 
@@ -22,7 +22,7 @@ from posthouse.links.agents import AgentBook
 from posthouse.links.batches import ClickEvent, UnknownBatchError, unpack
 from posthouse.links.recorder import INCARNATION, STREAM
 from posthouse.links.store import clicks as store
-from posthouse.links.tally import tally
+from posthouse.links.tally import Tally, tally
 
 log = logging.getLogger("posthouse.links")
 
@@ -35,6 +35,28 @@ _TRIM_EVERY = 20
 Batch = tuple[str, bytes, list[ClickEvent]]
 
 
+class ClickSink(Protocol):
+    """Where counted clicks go, in the transaction that moves the position.
+
+    Another store than Postgres has to keep the position beside the clicks itself; see
+    `docs/decisions/0005-clicks.md` for the load at which that pays.
+    """
+
+    async def write(self, tx: Tx, counted: Tally) -> None:
+        """Keep what one read of the stream adds."""
+        ...
+
+
+class PostgresSink:
+    """Writes raw clicks by COPY, and adds to the rollups and the sketches."""
+
+    async def write(self, tx: Tx, counted: Tally) -> None:
+        """Keep what one read of the stream adds."""
+        await store.copy_clicks(tx, counted.rows)
+        await store.add_rollups(tx, counted.rollups)
+        await store.add_visitors(tx, counted.visitors)
+
+
 @dataclass(slots=True)
 class Ingester:
     """Reads one stream for as long as it owns it."""
@@ -42,6 +64,7 @@ class Ingester:
     db: Database
     cache: Cache
     clock: Clock
+    sink: ClickSink = field(default_factory=PostgresSink)
     ingested: int = field(default=0, init=False)
     unreadable: int = field(default=0, init=False)
     _book: AgentBook = field(default_factory=AgentBook, init=False)
@@ -97,7 +120,7 @@ class Ingester:
                         (_event_number(entry_id, place), event) for place, event in enumerate(batch)
                     )
             if events:
-                await self._write(tx, events)
+                await self.sink.write(tx, tally(events, self._book))
         self._position = last_id
         self.ingested += len(events)
         return len(entries)
@@ -115,12 +138,6 @@ class Ingester:
 
         _, found, entries = await self.cache.call(ask)
         return found.decode(), entries
-
-    async def _write(self, tx: Tx, events: list[tuple[int, ClickEvent]]) -> None:
-        counted = tally(events, self._book)
-        await store.copy_clicks(tx, counted.rows)
-        await store.add_rollups(tx, counted.rollups)
-        await store.add_visitors(tx, counted.visitors)
 
     def _read(self, entries: list[tuple[bytes, dict[bytes, bytes]]]) -> list[Batch]:
         batches: list[Batch] = []

@@ -5,6 +5,7 @@ so that a migration never stops the traffic behind it.
 """
 
 import asyncio
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -121,3 +122,14 @@ def _upgrade(connection: "Connection") -> None:
     config.set_main_option("script_location", str(FOLDER))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+def main(url: str) -> int:
+    """`posthouse migrate`: do it, say what was done, and give the exit code."""
+    try:
+        has_changed = asyncio.run(migrate(url))
+    except PosthouseError as error:
+        sys.stderr.write(f"{error.title}: {error.detail or error.code}\n")
+        return error.exit_code
+    sys.stdout.write(f"The schema is at {head()}{'' if has_changed else ' already'}.\n")
+    return 0
