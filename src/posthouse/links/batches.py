@@ -17,7 +17,7 @@ class UnknownBatchError(ValueError):
     """The batch has another version or is damaged."""
 
 
-class ClickEvent(msgspec.Struct, array_like=True):
+class ClickEvent(msgspec.Struct, array_like=True, gc=False):
     """One follow. `at_ms` is since 1970; `visitor` is a salted hash; there is no address in it."""
 
     link_id: bytes
