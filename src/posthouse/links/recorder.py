@@ -122,14 +122,15 @@ class Recorder:
         self.spool.close()
 
     async def flush(self) -> None:
-        """Send what is noted, or put it on disk."""
+        """Send what is noted, or put it on disk; what is noted meanwhile is for the next time."""
         async with self._lock:
-            while self._pending:
-                follows, self._pending = self._pending, []
-                events = await self._anonymise(follows)
-                source = iter(events)
-                while part := list(islice(source, _BATCH_EVENTS)):
-                    await self._send_or_spool(pack(part), len(part))
+            if not self._pending:
+                return
+            follows, self._pending = self._pending, []
+            events = await self._anonymise(follows)
+            source = iter(events)
+            while part := list(islice(source, _BATCH_EVENTS)):
+                await self._send_or_spool(pack(part), len(part))
 
     async def _anonymise(self, follows: list[Follow]) -> list[ClickEvent]:
         for day in {_day(follows[0].at_s), _day(follows[-1].at_s)}:
