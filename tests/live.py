@@ -23,7 +23,7 @@ def live_server(settings: Settings, **changes: str) -> Generator[str]:
     """Run `posthouse serve` in a process of its own; give its address."""
     port = free_port()
     environ = {
-        **os.environ,  # noqa: TID251  the child's, not ours
+        **os.environ,
         "POSTHOUSE_DATA": str(settings.data),
         "POSTHOUSE_DATABASE_URL": settings.database_url,
         "POSTHOUSE_VALKEY_URL": settings.valkey_url,

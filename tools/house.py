@@ -143,7 +143,7 @@ def _responses(relative: str, tree: ast.Module) -> Iterator[tuple[int, str]]:
 
 
 def _committed_files() -> Iterator[str]:
-    listed = subprocess.run(  # noqa: S603  our own fixed command
+    listed = subprocess.run(
         ["git", "ls-files", "-z"],  # noqa: S607  git of the developer
         cwd=ROOT,
         capture_output=True,

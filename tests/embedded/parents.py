@@ -75,7 +75,7 @@ async def until(is_so: Callable[[], bool]) -> None:
 
 def copy_as_is(source: Path, target: Path) -> Path:
     """Copy a data directory with its owners."""
-    subprocess.run(["cp", "-a", source, target], check=True)  # noqa: S603, S607 - fixed words
+    subprocess.run(["cp", "-a", source, target], check=True)
     return target
 
 

@@ -7,12 +7,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from tools.reference import stale
 
 from posthouse.runtime import Runtime
 from posthouse.settings import Settings
 from tests.live import live_server
 from tests.make import Maker
-from tools.reference import stale
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -49,7 +49,9 @@ async def test_the_commands_of_the_links_guide_run(
             timeout=60,
         )
     assert done.returncode == 0, done.stderr
-    answers = [json.loads(one) for one in re.findall(r"\{.*?\}(?=\{|\[|$)", done.stdout, re.DOTALL)[:1]]
+    answers = [
+        json.loads(one) for one in re.findall(r"\{.*?\}(?=\{|\[|$)", done.stdout, re.DOTALL)[:1]
+    ]
     assert answers[0]["url"] == "https://example.com/"
     assert '"code":"spring-offer"' in done.stdout
     assert "problem" not in done.stdout

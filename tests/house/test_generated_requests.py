@@ -20,7 +20,7 @@ from posthouse.settings import Settings
 from tests.live import live_server
 from tests.make import Maker
 
-QUIET = {
+QUIET: dict[str, Any] = {
     "database": None,
     "deadline": None,
     "derandomize": True,

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any, cast
 
 import httpx
@@ -37,7 +36,7 @@ def endpoints() -> Iterator[Endpoint]:
 
 
 def named(route: APIRoute) -> str:
-    return f"{'/'.join(sorted(route.methods))} {route.path}"
+    return f"{'/'.join(sorted(route.methods or ()))} {route.path}"
 
 
 ENDPOINTS = sorted(endpoints(), key=named)
@@ -109,7 +108,7 @@ CLOSED = [route for route in ENDPOINTS if route.path not in OPEN]
 
 
 async def call(client: httpx.AsyncClient, route: Endpoint, path: str) -> httpx.Response:
-    (method,) = route.methods
+    (method,) = route.methods or ()
     return await client.request(method, f"/api/v1{path}", json=body_for(route))
 
 
@@ -190,7 +189,7 @@ async def test_no_field_of_an_answer_can_be_slipped_in(
     assert route.body_field is not None
     schema = cast("Any", route.body_field).field_info.annotation
     async with client_of(app, await make.key()) as client:
-        (method,) = route.methods
+        (method,) = route.methods or ()
         path = f"/api/v1{fill(route.path, foreign)}"
         extra = sorted(outputs - set(schema.model_fields))
         # An answer names at most twenty problems.

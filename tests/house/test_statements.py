@@ -4,6 +4,7 @@ import importlib
 import pkgutil
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -46,7 +47,8 @@ def statements() -> Iterator[tuple[str, str]]:
         if ".migrations" in name or name.endswith("__main__") or ".operate" in name:
             continue
         module = importlib.import_module(name)
-        for constant, value in vars(module).items():
+        constants: dict[str, Any] = vars(module)
+        for constant, value in constants.items():
             short = f"{name.removeprefix('posthouse.')}.{constant}"
             if isinstance(value, str) and constant.isupper() and _SQL.match(value):
                 if "{" not in value:

@@ -69,8 +69,11 @@ async def test_accept_is_respected(client: httpx.AsyncClient, accept: str, statu
     assert (await client.get("/api/v1/links", headers={"Accept": accept})).status_code == status
 
 
-@pytest.mark.parametrize("path", ["/api/v1/links/a%00b", "/api/v1/links?q=%00", "/x%00y",
-                                  "/api/v1/links/%ff", "/%ff%fe", "/api/v1/links?q=%ff"])  # fmt: skip
+@pytest.mark.parametrize(
+    "path",
+    ["/api/v1/links/a%00b", "/api/v1/links?q=%00", "/x%00y", "/api/v1/links/%ff", "/%ff%fe",
+     "/api/v1/links?q=%ff"],
+)  # fmt: skip
 async def test_what_is_no_text_is_refused(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.get(path)
     assert answer.status_code in {400, 404, 422}, answer.text

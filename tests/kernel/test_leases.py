@@ -23,7 +23,8 @@ async def db(runtime: Runtime) -> AsyncGenerator[Database]:
         await tx.execute(
             "CREATE TABLE work_for_tests (id uuid PRIMARY KEY, workspace_id uuid NOT NULL, "
             "state text NOT NULL DEFAULT 'ready', ready_at timestamptz NOT NULL DEFAULT now(), "
-            "lease_until timestamptz, token int NOT NULL DEFAULT 0, attempts int NOT NULL DEFAULT 0)"
+            "lease_until timestamptz, token int NOT NULL DEFAULT 0, "
+            "attempts int NOT NULL DEFAULT 0)"
         )
     yield db
     async with db.begin() as tx:
