@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from starlette.middleware.gzip import GZipMiddleware
 
 from posthouse.kernel.cors import with_cors
-from posthouse.kernel.edge import App, Edge, Message, Receive, Scope, Send
+from posthouse.kernel.edge import App, Edge, Receive, Scope, Send
 from posthouse.kernel.handlers import install_handlers
 from posthouse.kernel.health import Health
 from posthouse.kernel.openapi import build_openapi, docs_page
@@ -20,6 +20,7 @@ from posthouse.runtime import Runtime
 
 _OURS = frozenset({"api", "app", "docs", ".well-known", "-", ""})
 _PROBES = frozenset({"livez", "readyz"})
+AtOnce = Callable[[bytes, Scope], bytes | None]
 Versions = Mapping[str, Sequence[Routes]]
 
 
@@ -53,6 +54,12 @@ def create_api(runtime: Runtime, further: Versions | None = None) -> FastAPI:
     return api
 
 
+def _never(target: bytes, scope: Scope) -> bytes | None:
+    """The short cut of a front that has none."""
+    del target, scope
+    return None
+
+
 @dataclass(slots=True)
 class Composed:
     """The parts that `Application` chooses between; `at_once` is the front's short cut."""
@@ -60,7 +67,7 @@ class Composed:
     front: App
     guarded: App
     health: Health
-    at_once: Callable[[Scope], Message | None]
+    at_once: AtOnce
 
 
 def compose(runtime: Runtime, further: Versions | None = None) -> Composed:
@@ -79,7 +86,7 @@ def compose(runtime: Runtime, further: Versions | None = None) -> Composed:
         front=front,
         guarded=with_cors(edge, runtime.settings.cors_origins),
         health=Health(parts.db, parts.cache, parts.data_dir, head()),
-        at_once=getattr(front, "answer_at_once", lambda _: None),
+        at_once=getattr(front, "answer_at_once", _never),
     )
 
 
@@ -100,9 +107,9 @@ class Application:
     runtime: Runtime | None = None
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack, init=False)
 
-    def answer_at_once(self, scope: Scope) -> Message | None:
-        """Start the answer of a request that waits for nothing; for `kernel.server`."""
-        return None if self.composed is None else self.composed.at_once(scope)
+    def answer_at_once(self, target: bytes, scope: Scope) -> bytes | None:
+        """Answer a request that waits for nothing; see `kernel.server`."""
+        return None if self.composed is None else self.composed.at_once(target, scope)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or one life of the process."""

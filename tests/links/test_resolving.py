@@ -76,7 +76,7 @@ def alone(table: Table, clock: FrozenClock, **options: Any) -> Resolver:
     return Resolver(dead, clock, table.load, prepare, **options)
 
 
-def prepare(of: Route) -> dict[str, Any]:
+def prepare(of: Route) -> bytes | None:
     return redirect_start(of.status, of.location)
 
 

@@ -66,7 +66,7 @@ class Postgres:
 
 
 def resolver_of(channel: Channel, postgres: Postgres) -> Resolver:
-    return Resolver(cast("Cache", channel), channel.clock, postgres.load, lambda _: {})
+    return Resolver(cast("Cache", channel), channel.clock, postgres.load, lambda _: None)
 
 
 async def test_a_code_is_read_once_while_the_channel_answers() -> None:

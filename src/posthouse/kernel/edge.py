@@ -29,12 +29,9 @@ from posthouse.kernel.metrics import Metrics
 from posthouse.kernel.problems import problem_response
 
 Scope: TypeAlias = Any
-Message: TypeAlias = dict[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Any]]
 Send: TypeAlias = Callable[[Any], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-EMPTY_BODY: Message = {"type": "http.response.body", "body": b""}
 
 access = logging.getLogger("posthouse.access")
 log = logging.getLogger("posthouse.edge")

@@ -1,13 +1,13 @@
 """Follows short links: a plain ASGI application in front of everything else.
 
-`answer_at_once` is the hot path, written with `bench/redirect.py` at hand; `kernel.server` calls
-it without so much as a task. All else (unknown codes, passwords, limits, previews) takes the long
-way round.
+`answer_at_once` is the hot path, written with `bench/redirect.py` at hand: `kernel.server` asks it
+before it makes anything for a request. All else (codes that this process does not know, passwords,
+limits, previews) takes the long way round.
 """
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from http import HTTPStatus
 from urllib.parse import parse_qs, unquote
 
 from starlette.requests import Request
@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from posthouse.kernel.addresses import ProxyTrust
 from posthouse.kernel.clock import Clock
-from posthouse.kernel.edge import EMPTY_BODY, EdgeLimits, Message, Receive, Scope, Send, one_host
+from posthouse.kernel.edge import EdgeLimits, Receive, Scope, Send, one_host
 from posthouse.kernel.errors import LoopError, MethodError, MisdirectedError, PosthouseError
 from posthouse.kernel.ratelimit import Limiter, Rate
 from posthouse.links import pages
@@ -31,22 +31,27 @@ _PERMANENT = frozenset({301, 308})
 _CAMPAIGN = "utm_campaign"
 
 
-def redirect_start(status: int, location: str) -> dict[str, Any]:
-    """The first ASGI message of a redirect.
+def redirect_headers(status: int, location: str) -> list[tuple[bytes, bytes]]:
+    """The headers of a redirect.
 
     301 and 308 may be kept by the browser for 30 s, or it would never ask again (RFC 9110
     section 15.4.2 makes them cacheable by default); 302 and 307 are asked each time.
     """
     lifetime = b"private, max-age=30" if status in _PERMANENT else b"private, max-age=0"
-    return {
-        "type": "http.response.start",
-        "status": status,
-        "headers": [
-            (b"location", location.encode("ascii")),
-            (b"cache-control", lifetime),
-            (b"content-length", b"0"),
-        ],
-    }
+    return [
+        (b"location", location.encode("ascii")),
+        (b"cache-control", lifetime),
+        (b"content-length", b"0"),
+    ]
+
+
+def redirect_start(status: int, location: str) -> bytes | None:
+    """A redirect as it is sent, but for its date; None if the location could end a header."""
+    if not location.isascii() or not location.isprintable():
+        return None
+    lines = [b"%b: %b\r\n" % pair for pair in redirect_headers(status, location)]
+    reason = HTTPStatus(status).phrase.encode()
+    return b"".join([b"HTTP/1.1 %d %b\r\n" % (status, reason), *lines])
 
 
 @dataclass(slots=True)
@@ -65,19 +70,17 @@ class Redirector:
     unknown_rate: Rate
     followed: int = field(default=0, init=False)
 
-    def answer_at_once(self, scope: Scope) -> Message | None:
-        """Follow a link that this process knows; None means that the long way must be taken."""
+    def answer_at_once(self, target: bytes, scope: Scope) -> bytes | None:
+        """Follow a link that this process knows; None means that the long way must be taken.
+
+        What is not a code that is known, such as a path with a query, is simply not found here.
+        """
         headers = dict(scope["headers"])
         domain = self.hosts.by_header.get(headers.get(b"host", b""))
         # A header that came twice, the Host above all, is for the long way to judge.
-        if (
-            domain is None
-            or len(headers) != len(scope["headers"])
-            or scope["method"] != "GET"
-            or scope["query_string"]
-        ):
+        if domain is None or len(headers) != len(scope["headers"]):
             return None
-        entry = self.resolver.recall((domain, scope["path"][1:]))
+        entry = self.resolver.recall((domain, target[1:].decode("latin-1")))
         if entry is None or entry.start is None or entry.route is None:
             return None
         route = entry.route
@@ -100,12 +103,7 @@ class Redirector:
         return entry.start
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        start = self.answer_at_once(scope)
-        if start is not None:
-            await send(start)
-            await send(EMPTY_BODY)
-            return
+        """Answer one request, the long way."""
         try:
             response = await self._answer(scope, receive)
         except PosthouseError as error:
@@ -172,9 +170,8 @@ class Redirector:
                 _campaign(query) or route.campaign,
             )
         )
-        start = redirect_start(route.status, location)
-        response = Response(status_code=start["status"])
-        response.raw_headers = list(start["headers"])
+        response = Response(status_code=route.status)
+        response.raw_headers = redirect_headers(route.status, location)
         return response
 
     def _location(self, request: Request, route: Route, query: str, rest: str) -> str:

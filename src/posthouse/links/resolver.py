@@ -53,7 +53,7 @@ class Entry:
     version: int
     fresh_until: float
     stale_until: float
-    start: dict[str, Any] | None = None
+    start: bytes | None = None
     is_used: bool = False
 
 
@@ -64,7 +64,7 @@ class Resolver:
     cache: Cache
     clock: Clock
     load: Load
-    prepare: Callable[[Route], dict[str, Any]]
+    prepare: Callable[[Route], bytes | None]
     capacity: int = 100_000
     entries: OrderedDict[Key, Entry] = field(default_factory=OrderedDict[Key, Entry], init=False)
     misses: int = field(default=0, init=False)
