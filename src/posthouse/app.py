@@ -43,6 +43,7 @@ def create_api(runtime: Runtime, further: Versions | None = None) -> FastAPI:
         db=runtime.parts.db,
         rates=runtime.rates,
         trust=runtime.parts.trust,
+        tracing=runtime.parts.tracing,
     )
     api.state.services = runtime.services
     api.state.cursor_signer = Signer.for_purpose(runtime.settings.secret, "cursor")

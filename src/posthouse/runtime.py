@@ -14,6 +14,7 @@ from posthouse.kernel.events import Listener, Relay
 from posthouse.kernel.jobs import CronKind, JobKind, PgJobQueue
 from posthouse.kernel.manifest import Built, Doors, Parts, Slice
 from posthouse.kernel.metrics import Metrics
+from posthouse.kernel.otel import open_tracing
 from posthouse.kernel.passwords import Passwords
 from posthouse.kernel.ratelimit import Limiter, Rate, StrictLimiter
 from posthouse.kernel.signing import check_secret
@@ -109,6 +110,8 @@ async def open_runtime(
         stack.push_async_callback(db.close)
         cache = open_cache(settings.valkey_url, clock)
         stack.push_async_callback(cache.close)
+        tracing = open_tracing(settings.otel_endpoint, sample=settings.otel_sample)
+        stack.callback(tracing.close)
         passwords = Passwords(settings.hash_threads)
         stack.callback(passwords.close)
         parts = Parts(
@@ -121,6 +124,7 @@ async def open_runtime(
             trust=ProxyTrust(settings.trusted_proxies),
             passwords=passwords,
             metrics=Metrics(),
+            tracing=tracing,
             edge_limits=EdgeLimits(body_bytes=settings.body_bytes),
             secret=settings.secret,
             public_url=settings.public_url,

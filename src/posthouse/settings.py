@@ -50,6 +50,9 @@ class Settings(BaseSettings):
     docs: bool = Field(default=True, description="Show the reference of the API under /docs.")
     log_level: str = Field(default="info", description="debug, info, warning or error.")
 
+    otel_endpoint: str = Field(default="", description="OTLP address for traces (extra otel).")
+    otel_sample: float = Field(default=0.01, ge=0, le=1, description="Share of requests traced.")
+
     connections: int = Field(
         default=16, ge=2, le=200, description="Database connections per process."
     )

@@ -54,7 +54,7 @@ def statements() -> Iterator[tuple[str, str]]:
                 if "{" not in value:
                     yield short, value
             elif constant == "CROSSED":
-                yield from ((f"{short}.{n}", sql) for n, sql in enumerate(value.values()))
+                yield from ((f"{short}.{n}", sql) for n, sql in enumerate(dict(value).values()))
 
 
 ALL = dict(statements())

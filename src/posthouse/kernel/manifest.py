@@ -13,6 +13,7 @@ from posthouse.kernel.edge import App, EdgeLimits, Hosts
 from posthouse.kernel.events import Event, Listener
 from posthouse.kernel.jobs import CronKind, JobKind, JobQueue
 from posthouse.kernel.metrics import Metrics
+from posthouse.kernel.otel import Tracing
 from posthouse.kernel.passwords import Passwords
 from posthouse.kernel.ratelimit import Limiter, Rate, StrictLimiter
 from posthouse.kernel.routing import Routes
@@ -34,6 +35,7 @@ class Parts:
     trust: ProxyTrust
     passwords: Passwords
     metrics: Metrics
+    tracing: Tracing
     edge_limits: EdgeLimits
     secret: str = field(repr=False)
     public_url: str

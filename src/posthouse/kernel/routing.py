@@ -15,7 +15,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from typing_extensions import override
 
-from posthouse.kernel import idempotency, strictjson
+from posthouse.kernel import idempotency, strictjson, trace
 from posthouse.kernel.addresses import ProxyTrust
 from posthouse.kernel.auth import (
     Authenticator,
@@ -43,6 +43,7 @@ from posthouse.kernel.errors import (
     StaleError,
     TooLargeError,
 )
+from posthouse.kernel.otel import Tracing
 from posthouse.kernel.problems import declared
 from posthouse.kernel.ratelimit import Limiter, Rate, RateLimitedError, Verdict, network_of
 
@@ -71,6 +72,7 @@ class Gate:
     db: Database
     rates: dict[str, Rate]
     trust: ProxyTrust
+    tracing: Tracing
 
     async def admit(self, request: Request, policy: Policy) -> Verdict:
         """Find the caller, check its right and take one token of its bucket.
@@ -113,6 +115,10 @@ class Endpoint(APIRoute):
 
         async def handle(request: Request) -> Response:
             gate: Gate = request.app.state.gate
+            with gate.tracing.span(f"{request.method} {self.path}", trace.current() or ""):
+                return await admit_and_run(gate, request)
+
+        async def admit_and_run(gate: Gate, request: Request) -> Response:
             _require_acceptable(request)
             _refuse_unknown_parameters(request, known)
             verdict = await gate.admit(request, policy)
