@@ -12,7 +12,7 @@ from posthouse.kernel.clock import SystemClock
 from posthouse.kernel.errors import DatabaseUnavailableError
 from posthouse.links.redirect import redirect_start
 from posthouse.links.resolver import STALE_S, Resolver
-from posthouse.links.routes import Outcome, Route, outcome, pack, unpack
+from posthouse.links.routes import Outcome, Route, outcome, pack
 from posthouse.runtime import Runtime
 from tests.fakes import FrozenClock
 
@@ -173,22 +173,12 @@ async def test_two_processes_share_what_one_changes(table: Table, valkey: Cache)
     listening.cancel()
 
 
-async def test_valkey_keeps_the_newest_version(table: Table, valkey: Cache) -> None:
-    resolver = Resolver(valkey, SystemClock(), table.load, prepare)
-    await resolver._to_valkey(("new", "c"), route(300))
-    await resolver._to_valkey(("new", "c"), route(2))
-    value = await valkey.get("link:new:c")
-    assert value is not None
-    assert unpack(value[8:]) == route(300)
-
-
-async def test_a_link_with_a_limit_is_never_cached(table: Table, valkey: Cache) -> None:
+async def test_a_link_with_a_limit_is_never_cached(table: Table, clock: FrozenClock) -> None:
     table.rows["limited", "c"] = route(is_counted=True)
-    resolver = Resolver(valkey, SystemClock(), table.load, prepare)
+    resolver = alone(table, clock)
     for _ in range(3):
         await resolver.resolve("limited", "c")
     assert table.asked == 3
-    assert await valkey.get("link:limited:c") is None
 
 
 async def test_memory_is_bounded(table: Table, clock: FrozenClock) -> None:

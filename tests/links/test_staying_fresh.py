@@ -44,12 +44,6 @@ class Channel:
         self.clock.advance(timeout)
         return self.told.pop(0) if self.told else None
 
-    async def get(self, _: str) -> None:
-        raise CacheDownError
-
-    async def run(self, *_: Any) -> None:
-        raise CacheDownError
-
 
 @dataclass
 class Postgres:

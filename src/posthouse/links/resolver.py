@@ -1,4 +1,4 @@
-"""Finds the route of a code: this process's memory, then Valkey, then Postgres.
+"""Finds the route of a code: in this process's memory, else in Postgres.
 
 What one process promises: never an older version after a newer one; an edit is seen within five
 seconds, and at once when Valkey's pub/sub brings it. While Valkey is away memory lives one second
@@ -7,6 +7,9 @@ and Postgres is asked; while Postgres is away what was known is good for ten min
 Memory is not asked for again code by code: it is good while the channel is. A PING on the very
 connection that brings the changes is answered after all that was published before it, so who has
 heard an answer knows all changes up to then. A code is read again once a minute all the same.
+
+Valkey brings the changes but holds no routes: to GET one costs as much as to read it in Postgres
+by its key (`bench/redirect_miss.py` prints both), and what it held could be older.
 """
 
 import asyncio
@@ -17,7 +20,7 @@ from typing import Any
 
 from redis.asyncio.client import PubSub
 
-from posthouse.kernel.cache import Cache, CacheDownError, Script
+from posthouse.kernel.cache import Cache, CacheDownError
 from posthouse.kernel.clock import Clock
 from posthouse.kernel.errors import Kind, PosthouseError
 from posthouse.links.routes import Route, pack, unpack
@@ -29,20 +32,11 @@ PING_S = 1.0
 SILENT_S = 3.0  # with what is then remembered for a second, less than five
 UNKNOWN_S = 2.0
 STALE_S = 600.0
-SHARED_S = 30
 _SECOND_CHANCES = 16
 _SEPARATOR = b"\x00"
 
 Key = tuple[str, str]
 Load = Callable[[str, str], Awaitable[Route | None]]
-
-# A value is eight bytes of version and the route; an older version never replaces a newer one.
-_PUT = Script("""
-local old = redis.call('GETRANGE', KEYS[1], 0, 7)
-if old ~= '' and old > string.sub(ARGV[1], 1, 8) then return 0 end
-redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
-return 1
-""")
 
 
 @dataclass(slots=True)
@@ -59,7 +53,7 @@ class Entry:
 
 @dataclass(slots=True)
 class Resolver:
-    """The three levels. `load` reads Postgres; `prepare` builds the answer of a plain route."""
+    """The two levels. `load` reads Postgres; `prepare` builds the answer of a plain route."""
 
     cache: Cache
     clock: Clock
@@ -72,7 +66,6 @@ class Resolver:
         default_factory=dict[Key, asyncio.Future[Entry]], init=False
     )
     _hears_changes: bool = field(default=False, init=False)
-    _trusts_valkey_from: float = field(default=0.0, init=False)
 
     def recall(self, key: Key) -> Entry | None:
         """Give what this process knows of a code, if that is fresh."""
@@ -112,37 +105,15 @@ class Resolver:
 
     async def _refresh(self, key: Key, known: Entry | None) -> Entry:
         self.misses += 1
-        route = await self._from_valkey(key, known.version if known else 0)
-        if route is None:
-            try:
-                route = await self.load(*key)
-            except PosthouseError as error:
-                now = self.clock.monotonic()
-                if error.kind is not Kind.UNAVAILABLE or known is None or known.stale_until < now:
-                    raise
-                known.fresh_until = now + FRESH_ALONE_S
-                return known
-            if route is not None and not route.is_counted:
-                await self._to_valkey(key, route)
+        try:
+            route = await self.load(*key)
+        except PosthouseError as error:
+            now = self.clock.monotonic()
+            if error.kind is not Kind.UNAVAILABLE or known is None or known.stale_until < now:
+                raise
+            known.fresh_until = now + FRESH_ALONE_S
+            return known
         return self.remember(key, route)
-
-    async def _from_valkey(self, key: Key, least_version: int) -> Route | None:
-        if self.clock.monotonic() < self._trusts_valkey_from:
-            return None
-        try:
-            value = await self.cache.get(_name(key))
-        except CacheDownError:
-            return None
-        route = unpack(value[8:]) if value else None
-        return route if route is not None and route.version >= least_version else None
-
-    async def _to_valkey(self, key: Key, route: Route) -> bool:
-        value = route.version.to_bytes(8) + pack(route)
-        try:
-            await self.cache.run(_PUT, [_name(key)], [value, SHARED_S])
-        except CacheDownError:
-            return False
-        return True
 
     def remember(self, key: Key, route: Route | None) -> Entry:
         """Keep a route unless a newer version is known already; give what is known then."""
@@ -188,11 +159,7 @@ class Resolver:
         """
         self.remember(key, route)
         message = _SEPARATOR.join((key[0].encode(), key[1].encode(), pack(route)))
-        if not route.is_counted and not await self._to_valkey(key, route):
-            return False
         try:
-            if route.is_counted:
-                await self.cache.delete(_name(key))
             await self.cache.publish(CHANNEL, message)
         except CacheDownError:
             return False
@@ -248,10 +215,8 @@ class Resolver:
         return KNOWN_S * (0.75 + (hash(key) & 0xFF) / 1024)
 
     def _connected(self) -> None:
-        # What was told while we did not listen is lost, and Valkey itself may hold what could
-        # not be replaced then: ask Postgres until such values have expired.
+        # What was told while we did not listen is lost.
         self._hears_changes = True
-        self._trusts_valkey_from = self.clock.monotonic() + SHARED_S
         for entry in self.entries.values():
             entry.fresh_until = 0.0
 
@@ -265,7 +230,3 @@ class Resolver:
         """Drop codes from this process's memory."""
         for key in keys:
             self.entries.pop(key, None)
-
-
-def _name(key: Key) -> str:
-    return f"link:{key[0]}:{key[1]}"
