@@ -4,7 +4,7 @@ import importlib
 import pkgutil
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -54,7 +54,10 @@ def statements() -> Iterator[tuple[str, str]]:
                 if "{" not in value:
                     yield short, value
             elif constant == "CROSSED":
-                yield from ((f"{short}.{n}", sql) for n, sql in enumerate(dict(value).values()))
+                yield from (
+                    (f"{short}.{n}", sql)
+                    for n, sql in enumerate(cast("dict[Any, str]", value).values())
+                )
 
 
 ALL = dict(statements())

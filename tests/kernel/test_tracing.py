@@ -26,7 +26,7 @@ def collector() -> Generator[tuple[str, list[bytes]]]:
             self.send_response(200)
             self.end_headers()
 
-        def log_message(self, *_: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the name of its parent
             pass
 
     server = HTTPServer(("127.0.0.1", 0), Handler)

@@ -198,16 +198,25 @@ class Edge:
         trace.accept(headers.get(b"traceparent", b"").decode("latin-1"))
         answer = _Answer(send, request_id, varies=scope["path"].startswith("/api/"))
         try:
-            host = one_host(scope["headers"], self.limits)
-            if not self.hosts.serves(host):
-                raise MisdirectedError
-            _require_readable(scope)
-            self._route_version(scope, headers.get(b"accept-version"))
+            self._check(scope, headers.get(b"accept-version"))
             meter = BodyMeter(receive, self.limits, self.clock)
             await self.app(scope, meter, answer)
         except Exception as error:  # noqa: BLE001  the last place that can answer
             await self._answer_error(error, scope, receive, answer)
         self._note(scope, answer.status, self.clock.monotonic() - started)
+
+    def _check(self, scope: Scope, version: bytes | None) -> None:
+        """Check what can be checked before the body is read.
+
+        Raises:
+            MisdirectedError: the Host is not one of ours.
+            MalformedError: the Host, the path, the query or the version cannot be read.
+            HeadersTooLargeError: the header section is too large.
+        """
+        if not self.hosts.serves(one_host(scope["headers"], self.limits)):
+            raise MisdirectedError
+        _require_readable(scope)
+        self._route_version(scope, version)
 
     async def _answer_error(
         self, error: Exception, scope: Scope, receive: Receive, answer: _Answer
@@ -223,7 +232,12 @@ class Edge:
         await problem_response(ours, answer.request_id.decode())(scope, receive, answer)
 
     def _route_version(self, scope: Scope, header: bytes | None) -> None:
-        """Bring path and `Accept-Version` together; a path without a version gets one."""
+        """Bring path and `Accept-Version` together; a path without a version gets one.
+
+        Raises:
+            UnsupportedVersionError: there is no such version.
+            VersionConflictError: the path says another one.
+        """
         path: str = scope["path"]
         if not path.startswith("/api/"):
             return
@@ -260,6 +274,9 @@ def _require_readable(scope: Scope) -> None:
     """Refuse a path or query that is not UTF-8 text without NUL.
 
     uvicorn decodes the path with replacement characters, which would look up another name.
+
+    Raises:
+        MalformedError: it is not.
     """
     path: str = scope["path"]
     query: bytes = scope["query_string"]

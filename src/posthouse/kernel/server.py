@@ -7,9 +7,9 @@ so many connections. Both are watched without a timer per request.
 import asyncio
 import signal
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
 import httptools
 import uvicorn
@@ -25,6 +25,8 @@ from posthouse.kernel.errors import (
     PosthouseError,
 )
 from posthouse.kernel.problems import problem_response
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,8 @@ class GuardedProtocol(HttpToolsProtocol):
     def give_up_on_slow_headers(self, now: float) -> None:
         """Close the connection if its header section is overdue."""
         waits_for_first = self._headers_since is not None
-        is_idle = self.cycle is None or self.cycle.response_complete
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        is_idle = cycle is None or cycle.response_complete
         if (
             waits_for_first
             and is_idle
@@ -190,7 +193,7 @@ class DrainingServer(uvicorn.Server):
             self.force_exit = self._stopping > 1
             self.should_exit = True
             return
-        asyncio.get_running_loop().call_later(self._grace_s, setattr, self, "should_exit", True)  # noqa: FBT003
+        asyncio.get_running_loop().call_later(self._grace_s, setattr, self, "should_exit", True)
         signal.signal(sig, self.handle_exit)
 
 
@@ -218,6 +221,6 @@ def make_server(
     return DrainingServer(config, drain, grace_s)
 
 
-def run_loop(main: Any) -> None:
-    """Run the process's main coroutine on uvloop."""
-    uvloop.run(main)
+def run_loop(main: Coroutine[Any, Any, T]) -> T:
+    """Run the process's main coroutine on uvloop; give what it returns."""
+    return uvloop.run(main)

@@ -29,6 +29,8 @@ from posthouse.links.unlocking import Unlocking
 
 _PERMANENT = frozenset({301, 308})
 _CAMPAIGN = "utm_campaign"
+# Many spellings of a few hosts: with and without the port, in any case.
+_SPELLINGS = 1000
 
 
 def redirect_headers(status: int, location: str) -> list[tuple[bytes, bytes]]:
@@ -111,39 +113,57 @@ class Redirector:
         await response(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response:
-        host = one_host(scope["headers"], self.limits)
-        domain = self.hosts.domain_of(host)
-        if domain is None:
-            raise MisdirectedError
         request = Request(scope, receive)
-        header = request.headers["host"].encode("latin-1")
-        if len(self.hosts.by_header) < 1000:  # noqa: PLR2004  many spellings of a few hosts
-            self.hosts.by_header[header] = domain
-        if request.method not in {"GET", "HEAD", "POST"}:
-            raise MethodError(headers={"Allow": "GET, HEAD"})
+        domain = self._domain_of(request)
         code, _, rest = scope["path"][1:].partition("/")
         wants_preview = code.endswith("+")
         code = code.removesuffix("+")
-        if not is_code(code):
+        route = await self._find(domain, code, rest)
+        if route is None:
             return await self._unknown(request)
-        entry = await self.resolver.resolve(domain, code)
-        route = entry.route
         found = outcome(route, self.clock.epoch_s())
-        if route is None or found in {Outcome.UNKNOWN, Outcome.NOT_YET}:
-            return await self._unknown(request)
-        if rest and (not route.forwards_path or _climbs(rest)):
-            return await self._unknown(request)
         if found is Outcome.GONE:
             return pages.gone(request)
         if found is Outcome.PASSWORD and not self.unlocking.is_unlocked(request, code, route):
-            if request.method == "POST":
-                return await self._unlock(request, code, route)
-            return pages.password_form(request, is_wrong=False)
+            return await self._ask_password(request, code, route)
         if request.method == "POST":
             raise MethodError(headers={"Allow": "GET, HEAD"})
         if wants_preview:
             return pages.preview(request, route)
         return await self._follow(request, route, rest)
+
+    def _domain_of(self, request: Request) -> str:
+        """Find whose codes the Host shows, and remember its spelling for the next request.
+
+        Raises:
+            MisdirectedError: the Host is not one of ours.
+            MethodError: links are followed, nothing else.
+        """
+        domain = self.hosts.domain_of(one_host(request.scope["headers"], self.limits))
+        if domain is None:
+            raise MisdirectedError
+        if request.method not in {"GET", "HEAD", "POST"}:
+            raise MethodError(headers={"Allow": "GET, HEAD"})
+        if len(self.hosts.by_header) < _SPELLINGS:
+            self.hosts.by_header[request.headers["host"].encode("latin-1")] = domain
+        return domain
+
+    async def _find(self, domain: str, code: str, rest: str) -> Route | None:
+        """Find the route of a code; None if followers are not to know that there is one."""
+        if not is_code(code):
+            return None
+        route = (await self.resolver.resolve(domain, code)).route
+        found = outcome(route, self.clock.epoch_s())
+        if route is None or found in {Outcome.UNKNOWN, Outcome.NOT_YET}:
+            return None
+        if rest and (not route.forwards_path or _climbs(rest)):
+            return None
+        return route
+
+    async def _ask_password(self, request: Request, code: str, route: Route) -> Response:
+        if request.method == "POST":
+            return await self._unlock(request, code, route)
+        return pages.password_form(request, is_wrong=False)
 
     async def _follow(self, request: Request, route: Route, rest: str) -> Response:
         query = request.scope["query_string"].decode("latin-1")
