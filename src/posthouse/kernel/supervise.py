@@ -3,13 +3,14 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 log = logging.getLogger("posthouse.loops")
 
 _FIRST_PAUSE_S = 0.2
 _LAST_PAUSE_S = 5.0
+_CANCEL_AGAIN_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,10 @@ async def supervise(loops: Sequence[Loop]) -> AsyncGenerator[None]:
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        for task in tasks:
-            with suppress(asyncio.CancelledError):
-                await task
+        running = set(tasks)
+        while running:
+            # Again and again: Python 3.11's wait_for, which redis-py awaits for each command,
+            # loses a cancellation that comes when its work is just done (cpython gh-86296).
+            for task in running:
+                task.cancel()
+            _, running = await asyncio.wait(running, timeout=_CANCEL_AGAIN_S)
