@@ -2,6 +2,7 @@
 
 import asyncio
 
+import asyncpg
 import pytest
 
 from posthouse.embedded import Endpoints
@@ -16,6 +17,7 @@ from posthouse.runtime import Runtime, open_runtime
 from posthouse.settings import Settings
 
 COUNT = "SELECT count(*) FROM limit_counters WHERE key = $1"
+KILL = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = ANY($1::int[])"
 ADD = "INSERT INTO limit_counters (key, window_start, used) VALUES ($1, clock_timestamp(), 1)"
 
 
@@ -146,3 +148,31 @@ async def test_a_secret_that_can_be_guessed_does_not_start(settings: Settings, s
     with pytest.raises(WeakSecretError, match="openssl rand"):
         async with open_runtime(settings.model_copy(update={"secret": secret})):
             pass
+
+
+async def test_a_connection_that_dies_at_any_moment_is_one_error(servers: Endpoints) -> None:
+    """asyncpg has several names for it, one of them for a death between two statements."""
+    db = await open_database(servers.database_url)
+    failures: list[Exception] = []
+    pids: set[int] = set()
+    until = asyncio.get_running_loop().time() + 1
+
+    async def ask() -> None:
+        while asyncio.get_running_loop().time() < until:
+            try:
+                async with db.begin() as tx:
+                    pids.add(await tx.fetchval("SELECT pg_backend_pid()"))
+            except Exception as error:  # noqa: BLE001  that is the question
+                failures.append(error)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(12):
+            group.create_task(ask())
+        other = await asyncpg.connect(servers.database_url, timeout=5)
+        while asyncio.get_running_loop().time() < until:
+            await other.execute(KILL, pids)
+            await asyncio.sleep(0.02)
+        await other.close(timeout=5)
+    await db.close()
+    assert failures
+    assert {type(error) for error in failures} == {DatabaseUnavailableError}

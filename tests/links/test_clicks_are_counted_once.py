@@ -11,6 +11,7 @@ import pytest
 from posthouse.embedded import Endpoints, embedded_servers
 from posthouse.kernel.cache import Cache, CacheDownError, open_cache
 from posthouse.kernel.clock import SystemClock
+from posthouse.kernel.supervise import Loop, supervise
 from posthouse.links import spool as spooling
 from posthouse.links.batches import ClickEvent, UnknownBatchError, pack, unpack
 from posthouse.links.ingest import Ingester
@@ -188,6 +189,56 @@ async def test_without_valkey_clicks_wait_on_disk_and_are_replayed(
     assert list(tmp_path.glob("*.spool")) == []
     await drain(ingester)
     assert (await counted(runtime, link.id))[:2] == (3, 3)
+
+
+async def test_what_waits_on_disk_is_sent_when_valkey_is_back_though_nobody_follows(
+    runtime: Runtime, make: Maker, cache: Cache, ingester: Ingester, tmp_path: Path
+) -> None:
+    link = await make.link()
+    cut_off = recorder_of(open_cache("unix:///nowhere.sock", CLOCK), tmp_path)
+    cut_off.record(follow(link.id.bytes, link.workspace_id.bytes))
+    await cut_off.flush()
+    for _ in range(3):
+        await cut_off._replay()
+    assert len(list(tmp_path.glob("*.spool"))) == 1, "each try began another file"
+    await cut_off.close()  # as when it dies
+    survivor = recorder_of(cache, tmp_path)
+    async with supervise([Loop("spool", survivor.retry_spooled)]), asyncio.timeout(5):
+        while not survivor.spool.is_empty:
+            await asyncio.sleep(0.05)
+    await drain(ingester)
+    assert (await counted(runtime, link.id))[0] == 1
+
+
+async def test_the_disk_budget_is_one_for_all_files(tmp_path: Path) -> None:
+    first, second = Spool(tmp_path, 150), Spool(tmp_path, 150)
+    assert first.add(bytes(100))
+    assert not second.add(bytes(100))
+    first.close()
+    assert not first.add(bytes(100))
+    first.close()
+    second.close()
+
+
+async def test_a_stop_in_the_middle_of_a_flush_loses_nothing(
+    runtime: Runtime, make: Maker, cache: Cache, ingester: Ingester, tmp_path: Path
+) -> None:
+    link = await make.link()
+    recorder = recorder_of(cache, tmp_path)
+    is_flushing = asyncio.Event()
+
+    async def slow_salt(day: date) -> bytes:
+        is_flushing.set()
+        await asyncio.sleep(0.2)
+        return await no_salt(day)
+
+    recorder.salt_of = slow_salt
+    async with supervise([Loop("recorder", recorder.run)]):
+        recorder.record(follow(link.id.bytes, link.workspace_id.bytes))
+        await is_flushing.wait()
+    await recorder.close()
+    await drain(ingester)
+    assert (await counted(runtime, link.id))[0] == 1
 
 
 async def test_a_full_disk_budget_drops_and_says_so(tmp_path: Path) -> None:

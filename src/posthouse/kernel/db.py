@@ -42,6 +42,7 @@ _AWAY = (
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection that died between two statements says this
     ConnectionError,
     OSError,
     TimeoutError,

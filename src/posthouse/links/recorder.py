@@ -104,7 +104,8 @@ class Recorder:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
-                await self.flush()
+                # Shielded: what a flush has taken out of the buffer must not go with this task.
+                await asyncio.shield(self.flush())
         finally:
             with contextlib.suppress(CacheDownError):
                 await asyncio.shield(self.flush())
@@ -113,7 +114,7 @@ class Recorder:
         """Send what lies on disk once Valkey is back; for `supervise`."""
         while True:
             await asyncio.sleep(1)
-            if not self.spool.is_empty:
+            if not await asyncio.to_thread(lambda: self.spool.is_empty):
                 await self._replay()
 
     async def close(self) -> None:
@@ -180,6 +181,10 @@ class Recorder:
     async def _replay(self) -> None:
         """Send spooled batches and delete their files; what cannot be sent stays for later."""
         async with self._lock:
+            try:
+                await self.cache.get(INCARNATION)
+            except CacheDownError:
+                return  # to take the file now would only begin another one
             for path in await asyncio.to_thread(self.spool.take):
                 try:
                     for batch in await asyncio.to_thread(lambda: list(spooling.read(path))):  # noqa: B023

@@ -26,10 +26,10 @@ class Spool:
 
     def add(self, batch: bytes) -> bool:
         """Append a batch; False if there is no room for it."""
-        if self._size + len(batch) + _LENGTH.size > self.limit_bytes:
-            return False
         try:
             file = self._file or self._open()
+            if self._size + len(batch) + _LENGTH.size > self.limit_bytes:
+                return False
             file.write(_LENGTH.pack(len(batch)) + batch)
             file.flush()
         except OSError:
@@ -39,15 +39,22 @@ class Spool:
 
     def _open(self) -> BinaryIO:
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._size = sum(_size_of(path) for path in self._files())
         path = self.folder / f"clicks-{os.getpid()}-{os.urandom(4).hex()}.spool"
-        self._file = path.open("ab")
+        # Locked before it can be seen, or another process takes it for a dead one's.
+        unseen = path.with_suffix(".new")
+        self._file = unseen.open("ab")
         fcntl.flock(self._file, fcntl.LOCK_EX)
+        unseen.rename(path)
         return self._file
 
     @property
     def is_empty(self) -> bool:
-        """Whether this process has nothing on disk."""
-        return self._file is None
+        """Whether nothing is on disk, of this process or of any other."""
+        return not self._files()
+
+    def _files(self) -> list[Path]:
+        return sorted(self.folder.glob("clicks-*.spool"))
 
     def close(self) -> None:
         """Let go of this process's file; what is in it stays for whoever takes it."""
@@ -58,18 +65,23 @@ class Spool:
     def take(self) -> list[Path]:
         """Close this process's file and list all files that nobody writes."""
         self.close()
-        if not self.folder.is_dir():
-            return []
-        return [path for path in sorted(self.folder.glob("clicks-*.spool")) if _is_idle(path)]
+        return [path for path in self._files() if _is_idle(path)]
 
 
 def _is_idle(path: Path) -> bool:
-    with path.open("rb") as file:
-        try:
+    try:
+        with path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
+    except OSError:  # held, or replayed by another process in the meantime
+        return False
     return True
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # replayed by another process in the meantime
+        return 0
 
 
 def read(path: Path) -> Iterator[bytes]:

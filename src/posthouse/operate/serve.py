@@ -19,6 +19,7 @@ from posthouse.settings import Settings
 from posthouse.worker import work
 
 _LAG_S = 1.0
+_END = (signal.SIGINT, signal.SIGTERM)
 
 
 def serve(settings: Settings) -> int:
@@ -103,8 +104,14 @@ def run_worker(settings: Settings) -> int:
 async def _work(settings: Settings) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+
+    def end() -> None:
+        stop.set()
+        for number in _END:
+            loop.remove_signal_handler(number)  # the next one ends us at once
+
+    for number in _END:
+        loop.add_signal_handler(number, end)
     async with open_runtime(settings) as runtime:
         await work(runtime, stop)
     return 0
