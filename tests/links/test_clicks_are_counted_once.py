@@ -277,13 +277,10 @@ async def test_a_process_that_is_told_to_stop_sends_what_it_has(
 ) -> None:
     link = await make.link()
     recorder = recorder_of(cache, tmp_path)
-    running = asyncio.ensure_future(recorder.run())
-    await asyncio.sleep(0)
-    for _ in range(7):
-        recorder.record(follow(link.id.bytes, link.workspace_id.bytes))
-    running.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await running
+    async with supervise([Loop("recorder", recorder.run)]):
+        await asyncio.sleep(0)
+        for _ in range(7):
+            recorder.record(follow(link.id.bytes, link.workspace_id.bytes))
     await drain(ingester)
     assert (await counted(runtime, link.id))[0] == 7
 

@@ -3,13 +3,14 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 log = logging.getLogger("posthouse.loops")
 
 _FIRST_PAUSE_S = 0.2
 _LAST_PAUSE_S = 5.0
+_AGAIN_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,16 @@ async def supervise(loops: Sequence[Loop]) -> AsyncGenerator[None]:
     try:
         yield
     finally:
+        await _end(set(tasks))
+
+
+async def _end(tasks: set[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they have ended.
+
+    Once is not enough: code that turns a cancellation at a bad moment into an error of its own
+    lets the task go on, and a process that waits for it would never end.
+    """
+    while tasks:
         for task in tasks:
             task.cancel()
-        for task in tasks:
-            with suppress(asyncio.CancelledError):
-                await task
+        _, tasks = await asyncio.wait(tasks, timeout=_AGAIN_S)
