@@ -1,6 +1,6 @@
 """Requests as browsers send them: headers that differ, from a fixed seed."""
 
-import random  # noqa: TID251  a bench wants the same numbers each time
+import random
 from collections.abc import Sequence
 
 _SYSTEMS = (

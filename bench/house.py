@@ -138,7 +138,7 @@ async def open_house(*, durable: bool = True) -> AsyncGenerator[House]:
     try:
         async with embedded_servers(folder / "data", durable=durable) as endpoints:
             environ = {
-                **{k: v for k, v in os.environ.items() if not k.startswith("POSTHOUSE_")},  # noqa: TID251
+                **{k: v for k, v in os.environ.items() if not k.startswith("POSTHOUSE_")},
                 "POSTHOUSE_DATA": str(folder),
                 "POSTHOUSE_DATABASE_URL": endpoints.database_url,
                 "POSTHOUSE_VALKEY_URL": endpoints.valkey_url,

@@ -209,5 +209,5 @@ async def _serve(name: str) -> None:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("POSTHOUSE_PORT", "8000")  # noqa: TID251  a program of its own
+    os.environ.setdefault("POSTHOUSE_PORT", "8000")
     run_loop(_serve(sys.argv[1]))
