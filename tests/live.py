@@ -8,6 +8,7 @@ import time
 import urllib.request
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 
 from posthouse.settings import Settings
 
@@ -19,7 +20,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def live_server(settings: Settings, **changes: str) -> Generator[str]:
+def live_server(settings: Settings, *, log: Path | None = None, **changes: str) -> Generator[str]:
     """Run `posthouse serve` in a process of its own; give its address."""
     port = free_port()
     environ = {
@@ -39,7 +40,10 @@ def live_server(settings: Settings, **changes: str) -> Generator[str]:
         "POSTHOUSE_ACCOUNTS_LOGIN_PER_MINUTE_ADDRESS": "100000",
         **changes,
     }
-    process = subprocess.Popen([sys.executable, "-m", "posthouse", "serve"], env=environ)
+    stderr = log.open("wb") if log else None
+    process = subprocess.Popen(
+        [sys.executable, "-m", "posthouse", "serve"], env=environ, stderr=stderr
+    )
     url = f"http://127.0.0.1:{port}"
     try:
         for _ in range(200):
@@ -58,3 +62,5 @@ def live_server(settings: Settings, **changes: str) -> Generator[str]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        if stderr:
+            stderr.close()

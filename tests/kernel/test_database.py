@@ -76,7 +76,7 @@ async def test_two_tasks_have_two_transactions(runtime: Runtime) -> None:
 
 
 async def test_a_long_statement_and_a_long_wait_end_as_busy(servers: Endpoints) -> None:
-    limits = DatabaseLimits(connections=2, statement_s=0.2, lock_s=0.1)
+    limits = DatabaseLimits(connections=4, statement_s=0.2, lock_s=0.1)
     db = await open_database(servers.database_url, limits)
     try:
         with pytest.raises(DatabaseBusyError):
@@ -99,7 +99,7 @@ async def test_a_long_statement_and_a_long_wait_end_as_busy(servers: Endpoints) 
 
 
 async def test_too_many_callers_are_refused_at_once(servers: Endpoints) -> None:
-    limits = DatabaseLimits(connections=2, queue_s=0.2, waiting=1)
+    limits = DatabaseLimits(connections=3, urgent=1, queue_s=0.2, waiting=1)
     db = await open_database(servers.database_url, limits)
     gate = asyncio.Event()
 
@@ -114,6 +114,8 @@ async def test_too_many_callers_are_refused_at_once(servers: Endpoints) -> None:
         await asyncio.sleep(0)
         with pytest.raises(OverloadedError):
             await count(db, "x")  # the queue is full
+        async with db.read(is_urgent=True) as connection:  # but not for those who follow links
+            assert await connection.fetchval("SELECT 1") == 1
         with pytest.raises(OverloadedError):
             await waiting  # its time is up
         gate.set()

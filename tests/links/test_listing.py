@@ -120,3 +120,32 @@ async def test_a_search_uses_the_trigram_index(runtime: Runtime, make: Maker) ->
         arguments = (principal.workspace_id, search_pattern("c4ca4238"), None, None, None, 21)
         plan = "\n".join(row[0] for row in await tx.fetch("EXPLAIN " + store._NEWEST, *arguments))
     assert "ix_links_search" in plan
+
+
+async def test_the_list_from_the_oldest_on_never_passes_a_link_that_commits_late(
+    client: httpx.AsyncClient, runtime: Runtime, make: Maker
+) -> None:
+    key = client.headers["authorization"].removeprefix("Bearer ")
+    principal = await runtime.authenticator.authenticate(key)
+    may_commit, has_inserted = asyncio.Event(), asyncio.Event()
+
+    async def commit_late() -> None:
+        async with runtime.parts.db.begin():
+            await make.link(principal, title="early")
+            has_inserted.set()
+            await may_commit.wait()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(commit_late())
+        await has_inserted.wait()
+        await make_links(client, "late")
+        # The later link waits behind the one that is not visible yet.
+        assert await walk(client, sort="created_at") == []
+        may_commit.set()
+    for _ in range(50):
+        seen = await walk(client, limit=1, sort="created_at")
+        if len(seen) == 2:
+            break
+        await asyncio.sleep(0.1)
+    titles = [(await client.get(f"/api/v1/links/{one}")).json()["title"] for one in seen]
+    assert titles == ["early", "late"]

@@ -162,7 +162,9 @@ def _cell(value: object) -> str:
 def _words(response: httpx.Response) -> str:
     try:
         problem = response.json()
-        lines = [f"{problem['title']}: {problem['detail']} ({problem['code']})"]
+        title, detail = problem["title"], problem["detail"]
+        said = title if detail == f"{title}." else f"{title}: {detail}"
+        lines = [f"{said} ({problem['code']})"]
         lines += [f"  {one['field']}: {one['message']}" for one in problem.get("errors", ())]
     except (ValueError, KeyError, TypeError):
         return f"The answer was {response.status_code} {response.reason_phrase}."

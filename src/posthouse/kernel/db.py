@@ -62,9 +62,13 @@ def translate(error: BaseException) -> PosthouseError | None:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseLimits:
-    """How long things may take, in seconds, and how many connections there are."""
+    """How long things may take, in seconds, and how many connections there are.
+
+    `urgent` of the connections are kept for those who follow links: a busy API does not stop them.
+    """
 
     connections: int = 16
+    urgent: int = 2
     connect_s: float = 2.0
     statement_s: float = 5.0
     lock_s: float = 1.0
@@ -114,15 +118,17 @@ class Database:
     pool: "asyncpg.Pool[asyncpg.Record]"
     limits: DatabaseLimits
     _seats: asyncio.Semaphore = field(init=False)
+    _urgent_seats: asyncio.Semaphore = field(init=False)
     _open: ContextVar[_OpenTransaction | None] = field(init=False)
     _waiting: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        self._seats = asyncio.Semaphore(self.limits.connections)
+        self._seats = asyncio.Semaphore(max(1, self.limits.connections - self.limits.urgent))
+        self._urgent_seats = asyncio.Semaphore(max(1, self.limits.urgent))
         self._open = ContextVar("open_transaction", default=None)
 
     @asynccontextmanager
-    async def begin(self) -> AsyncGenerator[Tx]:
+    async def begin(self, *, is_urgent: bool = False) -> AsyncGenerator[Tx]:
         """Open a transaction and commit it when the block ends; join one that is open already.
 
         Raises:
@@ -134,7 +140,7 @@ class Database:
         if joined is not None:
             yield joined.connection
             return
-        async with self._connection() as connection:
+        async with self._connection(is_urgent=is_urgent) as connection:
             opened = _OpenTransaction(connection)
             token = self._open.set(opened)
             try:
@@ -159,7 +165,7 @@ class Database:
         opened.after_commit.append(callback)
 
     @asynccontextmanager
-    async def read(self) -> AsyncGenerator[Tx]:
+    async def read(self, *, is_urgent: bool = False) -> AsyncGenerator[Tx]:
         """Lend a connection for single statements that change nothing.
 
         Raises:
@@ -170,12 +176,13 @@ class Database:
         if joined is not None:
             yield joined.connection
             return
-        async with self._connection() as connection:
+        async with self._connection(is_urgent=is_urgent) as connection:
             yield connection
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncGenerator[Tx]:
-        await self._take_seat()
+    async def _connection(self, *, is_urgent: bool) -> AsyncGenerator[Tx]:
+        seats = self._urgent_seats if is_urgent and self._seats.locked() else self._seats
+        await self._take_seat(seats)
         try:
             async with self.pool.acquire(timeout=self.limits.connect_s) as connection:
                 yield connection
@@ -187,20 +194,20 @@ class Database:
                 raise
             raise ours from error
         finally:
-            self._seats.release()
+            seats.release()
 
-    async def _take_seat(self) -> None:
+    async def _take_seat(self, seats: asyncio.Semaphore) -> None:
         """Wait for a connection, unless too many wait already: those are refused at once.
 
         Raises:
             OverloadedError: the queue is full, or nothing came free in time.
         """
-        if self._seats.locked() and self._waiting >= self.limits.waiting:
+        if seats.locked() and self._waiting >= self.limits.waiting:
             raise OverloadedError(retry_after_s=1)
         self._waiting += 1
         try:
             async with asyncio.timeout(self.limits.queue_s):
-                await self._seats.acquire()
+                await seats.acquire()
         except TimeoutError as error:
             raise OverloadedError(retry_after_s=1) from error
         finally:

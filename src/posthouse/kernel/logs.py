@@ -63,6 +63,13 @@ def configure(level: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     # Their lines repeat ours or carry data.
-    for name in ("uvicorn.access", "httpcore", "httpx", "asyncio", "alembic.runtime.plugins"):
+    for name in (
+        "uvicorn.access",
+        "uvicorn.error",
+        "httpcore",
+        "httpx",
+        "asyncio",
+        "alembic.runtime.plugins",
+    ):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("pgqueuer").setLevel(logging.ERROR)

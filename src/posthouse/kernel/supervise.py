@@ -10,7 +10,7 @@ log = logging.getLogger("posthouse.loops")
 
 _FIRST_PAUSE_S = 0.2
 _LAST_PAUSE_S = 5.0
-_CANCEL_AGAIN_S = 1.0
+_AGAIN_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +43,17 @@ async def supervise(loops: Sequence[Loop]) -> AsyncGenerator[None]:
     try:
         yield
     finally:
-        running = set(tasks)
-        while running:
-            # Again and again: Python 3.11's wait_for, which redis-py awaits for each command,
-            # loses a cancellation that comes when its work is just done (cpython gh-86296).
-            for task in running:
-                task.cancel()
-            _, running = await asyncio.wait(running, timeout=_CANCEL_AGAIN_S)
+        await _end(set(tasks))
+
+
+async def _end(tasks: set[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they have ended.
+
+    Once is not enough. Python 3.11's wait_for, which redis-py awaits for each command, loses a
+    cancellation that comes when its work is just done (cpython gh-86296): the task would go on,
+    and a process that waits for it would never end.
+    """
+    while tasks:
+        for task in tasks:
+            task.cancel()
+        _, tasks = await asyncio.wait(tasks, timeout=_AGAIN_S)

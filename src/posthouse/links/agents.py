@@ -36,12 +36,17 @@ _HOST = re.compile(r"[a-z0-9._:-]{1,253}")
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """What a user agent says of its bearer; texts are empty where it says nothing."""
+    """What a user agent says of its bearer; texts are empty where it says nothing.
+
+    `shown` is the user agent without what a database or a terminal cannot take.
+    """
 
     kind: ClickClass
+    kind_number: int
     browser: str
     os: str
     device: str
+    shown: str
 
 
 @cache
@@ -77,9 +82,11 @@ def _parse(agent: str) -> Agent:
         kind = ClickClass.PREVIEW
     return Agent(
         kind=kind,
+        kind_number=int(kind),
         browser=parsed.user_agent.family if parsed.user_agent else "",
         os=parsed.os.family if parsed.os else "",
         device=_device(agent, family, kind),
+        shown="".join(character for character in agent if character.isprintable()),
     )
 
 

@@ -85,7 +85,47 @@ class Redirector:
         entry = self.resolver.recall((domain, target[1:].decode("latin-1")))
         if entry is None or entry.start is None or entry.route is None:
             return None
+        self._record(entry.route, scope, headers)
+        return entry.start
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        try:
+            route = await self._plain_route(scope)
+            if route is not None:
+                headers = redirect_headers(route.status, route.location)
+                await send(
+                    {"type": "http.response.start", "status": route.status, "headers": headers}
+                )
+                await send({"type": "http.response.body", "body": b""})
+                return
+            response = await self._answer(scope, receive)
+        except PosthouseError as error:
+            response = pages.failure(Request(scope), error)
+        await response(scope, receive, send)
+
+    async def _plain_route(self, scope: Scope) -> Route | None:
+        """Follow a link as `answer_at_once` does, but ask for what this process does not know."""
+        headers = dict(scope["headers"])
+        domain = self.hosts.by_header.get(headers.get(b"host", b""))
+        code = scope["path"][1:]
+        if (
+            domain is None
+            or len(headers) != len(scope["headers"])
+            or scope["method"] != "GET"
+            or scope["query_string"]
+            or not is_code(code)
+        ):
+            return None
+        entry = await self.resolver.resolve(domain, code)
         route = entry.route
+        if entry.start is None or route is None or self.hosts.serves(_host_in(route.location)):
+            return None
+        self._record(route, scope, headers)
+        return route
+
+    def _record(self, route: Route, scope: Scope, headers: dict[bytes, bytes]) -> None:
+        """Note a GET of a plain route."""
         self.followed += 1
         self.recorder.record(
             Follow(
@@ -102,15 +142,6 @@ class Redirector:
                 route.campaign,
             )
         )
-        return entry.start
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, the long way."""
-        try:
-            response = await self._answer(scope, receive)
-        except PosthouseError as error:
-            response = pages.failure(Request(scope), error)
-        await response(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response:
         request = Request(scope, receive)
@@ -228,6 +259,13 @@ def wide_network_of(address: str) -> str:
 
     network = network_of(address)
     return network.rpartition(".")[0] if network.count(".") == 3 else network  # noqa: PLR2004
+
+
+def _host_in(location: str) -> str:
+    """The host of a URL that was normalised before, without parsing it anew."""
+    authority = location.split("/", 3)[2].rpartition("@")[2]
+    host = authority if authority.endswith("]") else authority.rpartition(":")[0] or authority
+    return host.rstrip(".")
 
 
 def _climbs(rest: str) -> bool:

@@ -251,7 +251,7 @@ class Links:
 
     async def load_route(self, domain_id: str, code: str) -> Route | None:
         """Read what following a code means, past all caches."""
-        async with self.db.read() as connection:
+        async with self.db.read(is_urgent=True) as connection:
             return await store.find_route(connection, UUID(domain_id), code)
 
     async def refresh(self, link_id: UUID) -> bool:
@@ -265,7 +265,7 @@ class Links:
 
     async def spend(self, route: Route) -> bool:
         """Use up one of a link's clicks; False if none is left."""
-        async with self.db.begin() as tx:
+        async with self.db.begin(is_urgent=True) as tx:
             return await store.spend(tx, UUID(bytes=route.link_id))
 
     async def password_hash(self, link_id: bytes) -> str | None:

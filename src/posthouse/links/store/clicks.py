@@ -125,12 +125,14 @@ async def copy_clicks(tx: Tx, rows: Sequence[ClickRow]) -> None:
 async def add_rollups(tx: Tx, rollups: Mapping[RollupKey, int]) -> None:
     """Add counts to the rollups; in the order of the key, so that two writers cannot deadlock."""
     ordered = sorted(rollups.items())
+    ids = {raw: UUID(bytes=raw) for key in rollups for raw in key[:2]}
+    slots = {slot: datetime.fromtimestamp(slot, UTC) for slot in {key[3] for key in rollups}}
     await tx.execute(
         _ADD_ROLLUPS,
-        [UUID(bytes=key[0]) for key, _ in ordered],
-        [UUID(bytes=key[1]) for key, _ in ordered],
-        [int(key[2]) for key, _ in ordered],
-        [datetime.fromtimestamp(key[3], UTC) for key, _ in ordered],
+        [ids[key[0]] for key, _ in ordered],
+        [ids[key[1]] for key, _ in ordered],
+        [key[2] for key, _ in ordered],
+        [slots[key[3]] for key, _ in ordered],
         [key[4] for key, _ in ordered],
         [key[5] for key, _ in ordered],
         [count for _, count in ordered],
