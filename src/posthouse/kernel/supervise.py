@@ -49,8 +49,9 @@ async def supervise(loops: Sequence[Loop]) -> AsyncGenerator[None]:
 async def _end(tasks: set[asyncio.Task[None]]) -> None:
     """Cancel tasks until they have ended.
 
-    Once is not enough: code that turns a cancellation at a bad moment into an error of its own
-    lets the task go on, and a process that waits for it would never end.
+    Once is not enough. Python 3.11's wait_for, which redis-py awaits for each command, loses a
+    cancellation that comes when its work is just done (cpython gh-86296): the task would go on,
+    and a process that waits for it would never end.
     """
     while tasks:
         for task in tasks:
