@@ -12,7 +12,7 @@ from posthouse.kernel.edge import App, Edge, Receive, Scope, Send
 from posthouse.kernel.handlers import install_handlers
 from posthouse.kernel.health import Health
 from posthouse.kernel.openapi import build_openapi, docs_page
-from posthouse.kernel.routing import Gate, Routes
+from posthouse.kernel.routing import Gate, Index, Routes
 from posthouse.kernel.signing import Signer
 from posthouse.kernel.supervise import supervise
 from posthouse.migrations import head
@@ -36,7 +36,8 @@ def create_api(runtime: Runtime, further: Versions | None = None) -> FastAPI:
     v1 = [routes for one, _ in runtime.built for routes in one.routes]
     for version, listed in {"v1": v1, **(further or {})}.items():
         for routes in listed:
-            api.include_router(routes.router, prefix=f"/api/{version}")
+            routes.install(api.router, f"/api/{version}")
+    api.router.middleware_stack = Index(api.router)
     api.state.gate = Gate(
         authenticator=runtime.authenticator,
         limiter=runtime.parts.limiter,

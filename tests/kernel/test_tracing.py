@@ -47,4 +47,4 @@ async def test_a_request_becomes_a_span_of_the_callers_trace(
         headers = {"traceparent": f"00-{TRACE}-b7ad6b7169203331-01"}
         await client.get("/api/v1/links", headers=headers)
         await asyncio.to_thread(runtime.parts.tracing.close)
-    assert any(bytes.fromhex(TRACE) in body and b"GET /links" in body for body in received)
+    assert any(bytes.fromhex(TRACE) in body and b"GET /api/v1/links" in body for body in received)

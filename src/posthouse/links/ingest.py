@@ -27,8 +27,8 @@ from posthouse.links.tally import Tally, tally
 log = logging.getLogger("posthouse.links")
 
 START = "0-0"
-# 256 batches of 200: enough clicks for one rollup row to take several; about 30 MB of memory.
-_READ_ENTRIES = 256
+# 128 batches of 200: enough clicks for one rollup row to take several, and a short read.
+_READ_ENTRIES = 128
 _IDLE_S = 0.1
 _RETRY_S = 1.0
 _TRIM_EVERY = 20
@@ -96,7 +96,7 @@ class Ingester:
                 await asyncio.sleep(_IDLE_S)
 
     async def move_once(self) -> int:
-        """Move what is there, up to 256 batches; give how many batches were read."""
+        """Move what is there, up to 128 batches; give how many batches were read."""
         incarnation, entries = await self._look(self._position)
         if incarnation != self._incarnation:
             async with self.db.begin() as tx:
