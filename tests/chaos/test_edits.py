@@ -42,7 +42,7 @@ async def test_an_edit_while_valkey_hangs_is_seen_in_time(
     house: House, load: Load, chaos: Chaos
 ) -> None:
     """The other process cannot be told; it must notice by itself that nobody tells it anything."""
-    for turn, hang_s in enumerate((0.5, 1.5, 2.8, 4.0, 8.0) if chaos.is_long else (1.5, 4.0)):
+    for turn, hang_s in enumerate((0.5, 1.5, 2.2, 2.8, 4.0, 8.0) if chaos.is_long else (2.6, 4.0)):
         link = await load.make_link(f"hang-{chaos.seed}-{turn}")
         codes = [link.code]
         load.stop.clear()

@@ -29,6 +29,7 @@ class Channel:
 
     clock: FrozenClock
     answers_pings: bool = True
+    is_late: bool = False
     told: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
     @asynccontextmanager
@@ -36,6 +37,8 @@ class Channel:
         yield self
 
     async def ping(self) -> None:
+        if self.is_late:
+            self.clock.advance(1)
         if self.answers_pings:
             self.told.append({"type": "pong", "data": b""})
 
@@ -93,6 +96,26 @@ async def test_an_edit_that_a_silent_channel_hides_is_seen_within_five_seconds()
         await asyncio.sleep(0)
     assert 1 < channel.clock.monotonic() - edited_at < 5
     with pytest.raises(CacheDownError):
+        await listening
+
+
+async def test_after_a_late_answer_all_is_read_again() -> None:
+    """Who told a change meanwhile has timed out: nobody will bring it here."""
+    channel, postgres = Channel(FrozenClock()), Postgres()
+    resolver = resolver_of(channel, postgres)
+    listening = asyncio.create_task(resolver.listen())
+    while channel.clock.monotonic() < 1002:
+        await asyncio.sleep(0)
+    await resolver.resolve("domain", "code")
+    postgres.route = EDITED
+    channel.is_late = True
+    until = channel.clock.monotonic() + 5
+    while channel.clock.monotonic() < until:
+        entry = await resolver.resolve("domain", "code")
+        await asyncio.sleep(0)
+    assert entry.version == 2
+    listening.cancel()
+    with pytest.raises(asyncio.CancelledError):
         await listening
 
 

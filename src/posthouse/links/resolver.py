@@ -29,6 +29,7 @@ CHANNEL = "links:changed"
 KNOWN_S = 60.0
 FRESH_ALONE_S = 1.0
 PING_S = 1.0
+LATE_S = 0.5  # a Valkey that is slower than that may have let those who told it something time out
 SILENT_S = 3.0  # with what is then remembered for a second, less than five
 UNKNOWN_S = 2.0
 STALE_S = 600.0
@@ -199,7 +200,8 @@ class Resolver:
                 self.hear(message["data"])
             elif message is not None:
                 answered_at, is_asking = asked_at, False
-                if not self._hears_changes:
+                is_late = self.clock.monotonic() - asked_at > LATE_S
+                if is_late or not self._hears_changes:
                     self._connected()
             now = self.clock.monotonic()
             if now - answered_at > SILENT_S:
