@@ -5,7 +5,6 @@ not matter; the domain has one form. Two addresses that differ only in case are 
 Source: RFC 5321 (64 characters before the `@`, 254 in all), RFC 6531 (Unicode).
 """
 
-from email_validator import EmailNotValidError, validate_email
 from pydantic_core import PydanticCustomError
 
 MAX_LENGTH = 254
@@ -17,6 +16,9 @@ def normalise(text: str) -> str:
     Raises:
         PydanticCustomError: `email-invalid`: it is no address that mail can be sent to.
     """
+    # Imported at the first login: it would hold up every start.
+    from email_validator import EmailNotValidError, validate_email  # noqa: PLC0415
+
     try:
         return validate_email(text, check_deliverability=False, strict=True).normalized
     except EmailNotValidError as error:

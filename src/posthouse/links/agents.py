@@ -11,8 +11,6 @@ from functools import cache
 from importlib.resources import files
 from urllib.parse import urlsplit
 
-import ua_parser
-
 from posthouse.links.model import ClickClass
 
 _REMEMBERED = 20_000
@@ -72,6 +70,8 @@ class AgentBook:
 
 
 def _parse(agent: str) -> Agent:
+    import ua_parser  # noqa: PLC0415  only the worker that counts clicks needs it
+
     parsed = ua_parser.parse(agent)
     family = parsed.device.family if parsed.device else ""
     if not agent or _TOOLS.search(agent) or family == "Spider" or _crawlers().search(agent):

@@ -4,8 +4,6 @@ import io
 from enum import StrEnum
 from typing import Any
 
-import segno
-
 
 class QrFormat(StrEnum):
     """The file formats that can be asked for."""
@@ -26,6 +24,8 @@ QR_RESPONSE: dict[str, Any] = {
 
 def draw_qr(text: str, kind: QrFormat, scale: int) -> tuple[bytes, str]:
     """Draw a text; give the file and its media type. `scale` is pixels for each module."""
+    import segno  # noqa: PLC0415  only who asks for a code waits for it
+
     target = io.BytesIO()
     segno.make(text, error="m", micro=False).save(target, kind=kind.value, scale=scale)
     return target.getvalue(), _MEDIA_TYPES[kind]
