@@ -67,16 +67,19 @@ class Ledger:
     links: dict[str, Link] = field(default_factory=dict[str, Link])
     followed: list[Followed] = field(default_factory=list[Followed])
     cut: Counter[str] = field(default_factory=Counter[str])
+    refused: list[Followed] = field(default_factory=list[Followed])
     odd: list[str] = field(default_factory=list[str])
 
     def note_follow(self, code: str, life: tuple[str, int], answer: Answer) -> None:
-        """Take down an answer to a follow; what is neither a redirect nor 410 is odd."""
+        """Take down an answer to a follow; what is no redirect, 410 or 503 is odd."""
         place, _, version = answer.location.removeprefix("https://example.com/").partition("/")
         if answer.status in {301, 302, 307, 308}:
             if place != code or not version.isdigit():
                 self.odd.append(f"{code} led to {answer.location!r} in {life}")
                 return
             self.followed.append(Followed(code, life, int(version), answer.asked_at, answer.had_at))
+        elif answer.status == 503:
+            self.refused.append(Followed(code, life, 0, answer.asked_at, answer.had_at))
         elif answer.status != 410 or not self.links[code].offs:
             self.odd.append(f"{code} answered {answer.status} in {life}: {answer.body[:200]!r}")
 
@@ -113,6 +116,20 @@ class Ledger:
                 if one.version < newest:
                     found.append(f"{one} after version {newest}")
         return found
+
+    def needless_503(self, slack_s: float) -> list[str]:
+        """Refusals by a process that had served the code before, or with Postgres at hand."""
+        away = [fault for fault in self.house.faults if fault.part == "Postgres"]
+        known = {(one.code, one.life): one.had_at for one in reversed(self.followed)}
+        return [
+            f"{one} was answered with 503"
+            for one in self.refused
+            if known.get((one.code, one.life), float("inf")) < one.asked_at
+            or not any(
+                fault.began_at <= one.had_at and one.asked_at <= fault.ended_at + slack_s
+                for fault in away
+            )
+        ]
 
     def stale(self, slack_s: float = 0.0) -> list[str]:
         """Redirects to a version that a newer one had replaced for too long.

@@ -41,7 +41,7 @@ async def follow_all(load: Load, codes: list[str], for_s: float) -> None:
 
 
 def all_led_on(ledger: Ledger) -> bool:
-    return bool(ledger.followed) and not ledger.odd and not ledger.cut
+    return bool(ledger.followed) and not ledger.odd and not ledger.refused and not ledger.cut
 
 
 async def test_without_valkey_every_link_leads_on_and_every_click_is_counted_later(
@@ -57,7 +57,7 @@ async def test_without_valkey_every_link_leads_on_and_every_click_is_counted_lat
         await asyncio.sleep(
             1.5
         )  # nobody follows any more: what is on disk must be sent all the same
-    assert all_led_on(load.ledger), (chaos.seed, load.ledger.odd, load.ledger.cut)
+    assert all_led_on(load.ledger), (chaos.seed, load.ledger.odd, load.ledger.refused)
     assert not load.ledger.wrong_targets()
     served = {name: load.ledger.served()[name] for name in names}
     counted = await load.drained_counts(lambda found: found == served)
@@ -79,7 +79,7 @@ async def test_while_valkey_hangs_every_link_leads_on(
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(house.pause_server(valkey.NAME, chaos.pick(5, 20)))
         tasks.create_task(follow_all(load, names, chaos.pick(4.5, 19)))
-    assert all_led_on(load.ledger), (chaos.seed, load.ledger.odd, load.ledger.cut)
+    assert all_led_on(load.ledger), (chaos.seed, load.ledger.odd, load.ledger.refused)
     served = {name: load.ledger.served()[name] for name in names}
     counted = await load.drained_counts(lambda found: found == served)
     assert counted == served, chaos.seed
@@ -105,7 +105,7 @@ async def test_without_postgres_hot_links_lead_on_and_all_else_is_refused_soon(
         assert refusal.status == 503, refusal.body
         assert int(refusal.headers["retry-after"]) > 0
         assert refusal.took_s < REFUSED_S + NOISE_S, refusal
-    assert all_led_on(load.ledger), (chaos.seed, load.ledger.odd, load.ledger.cut)
+    assert all_led_on(load.ledger), (chaos.seed, load.ledger.odd, load.ledger.refused)
     for part in HTTP:
         await until_well(load, part, cold[0], back_at)
     assert monotonic() - back_at < RECOVERED_S + NOISE_S

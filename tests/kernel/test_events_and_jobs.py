@@ -12,7 +12,7 @@ import pytest
 from posthouse.embedded import Endpoints
 from posthouse.kernel import ids, trace
 from posthouse.kernel.db import Database, open_database
-from posthouse.kernel.errors import InvalidInputError
+from posthouse.kernel.errors import InvalidInputError, UnavailableError
 from posthouse.kernel.events import Event, Listener, Relay, announce
 from posthouse.kernel.jobs import JobKind, JobRunner, PgJobQueue, backoff_s
 from posthouse.operate.migrate import migrate
@@ -147,6 +147,52 @@ async def test_a_job_that_cannot_succeed_is_held_and_can_be_replayed(
     await run_until(url, [JobKind("hopeless", handler)], again)
 
 
+async def enqueue_tired(db: Database, kind: str, age: str) -> None:
+    """A job that has used all its attempts, the first of them `age` ago."""
+    async with db.begin() as tx:
+        await PgJobQueue().enqueue(tx, kind, [{}])
+        sql = "UPDATE pgqueuer SET attempts = 12, created = now() - $1::text::interval"
+        await tx.execute(sql, age)
+
+
+async def test_an_outage_uses_up_no_job(db: Database, url: str) -> None:
+    handler = Heard(failures=1, error=UnavailableError())
+    await enqueue_tired(db, "patient", age="23 hours")
+
+    async def is_waiting() -> bool:
+        async with db.read() as connection:
+            sql = "SELECT status FROM pgqueuer WHERE attempts = 13"
+            return await connection.fetchval(sql) == "queued"
+
+    await run_until(url, [JobKind("patient", handler)], is_waiting)
+    async with db.begin() as tx:
+        await tx.execute("UPDATE pgqueuer SET execute_after = now()")
+
+    async def is_done() -> bool:
+        async with db.read() as connection:
+            return await connection.fetchval("SELECT count(*) FROM pgqueuer") == 0
+
+    await run_until(url, [JobKind("patient", handler)], is_done)
+    assert len(handler.calls) == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "age"), [(UnavailableError(), "25 hours"), (OSError("ours"), "1 second")]
+)
+async def test_a_job_does_not_wait_for_ever(
+    db: Database, url: str, error: Exception, age: str
+) -> None:
+    handler = Heard(failures=99, error=error)
+    await enqueue_tired(db, "tired", age)
+
+    async def is_dead() -> bool:
+        async with db.read() as connection:
+            return bool(await PgJobQueue().dead(connection))
+
+    await run_until(url, [JobKind("tired", handler)], is_dead)
+    assert len(handler.calls) == 1
+
+
 async def test_a_dedupe_key_that_waits_already_adds_nothing(db: Database) -> None:
     for _ in range(2):
         async with db.begin() as tx:
@@ -174,4 +220,5 @@ def test_waiting_is_jittered_in_full_and_capped() -> None:
     assert backoff_s(0, draw=lambda bound: bound - 1) == 1.0
     assert backoff_s(3, draw=lambda bound: bound - 1) == 8.0
     assert backoff_s(50, draw=lambda bound: bound - 1) == 300.0
+    assert backoff_s(5, last_s=15, draw=lambda bound: bound - 1) == 15.0
     assert backoff_s(5, draw=lambda _: 0) == 0.0

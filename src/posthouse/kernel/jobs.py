@@ -3,7 +3,8 @@
 PgQueuer does the work (SKIP LOCKED, LISTEN/NOTIFY, heartbeats, cron). The job is a waker, not
 the truth: it carries ids, its handler may run twice, and far-future work waits in the domain's
 own rows until a promoter enqueues it. A handler that fails is tried again with capped, fully
-jittered backoff; after `MAX_ATTEMPTS` the job is held as a dead letter until it is replayed.
+jittered backoff; after `MAX_ATTEMPTS` the job is held as a dead letter until it is replayed. An
+outage of our own parts is not the job's fault: it is waited out, for up to a day.
 """
 
 import asyncio
@@ -30,13 +31,15 @@ from pgqueuer.queries import Queries
 
 from posthouse.kernel import trace
 from posthouse.kernel.db import Tx
-from posthouse.kernel.errors import PosthouseError
+from posthouse.kernel.errors import Kind, PosthouseError
 
 log = logging.getLogger("posthouse.jobs")
 
 MAX_ATTEMPTS = 5
+OUTAGE = timedelta(days=1)
 _FIRST_DELAY_S = 1.0
 _LAST_DELAY_S = 300.0
+_LAST_OUTAGE_DELAY_S = 15.0
 
 Payload = dict[str, Any]
 Handler = Callable[[Payload], Awaitable[None]]
@@ -75,12 +78,17 @@ class JobQueue(Protocol):
         ...
 
 
-def backoff_s(attempt: int, *, draw: Callable[[int], int] = secrets.randbelow) -> float:
+def backoff_s(
+    attempt: int,
+    *,
+    last_s: float = _LAST_DELAY_S,
+    draw: Callable[[int], int] = secrets.randbelow,
+) -> float:
     """Seconds to wait before attempt `attempt + 1`: full jitter under a doubling cap.
 
     Source: Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
     """
-    cap_s = min(_LAST_DELAY_S, _FIRST_DELAY_S * 2**attempt)
+    cap_s = min(last_s, _FIRST_DELAY_S * 2 ** min(attempt, 16))
     return draw(int(cap_s * 1000) + 1) / 1000
 
 
@@ -149,11 +157,21 @@ class _JitteredRetry(EntrypointExecutor):
         try:
             await super().execute(job, context)
         except Exception as error:
-            is_final = isinstance(error, PosthouseError) and not error.is_retryable
-            if is_final or job.attempts + 1 >= MAX_ATTEMPTS:
+            delay_s = _delay_s(job, error)
+            if delay_s is None:
                 raise
-            delay = timedelta(seconds=backoff_s(job.attempts))
-            raise RetryRequested(delay=delay, reason=type(error).__name__) from error
+            reason = type(error).__name__
+            raise RetryRequested(delay=timedelta(seconds=delay_s), reason=reason) from error
+
+
+def _delay_s(job: Job, error: Exception) -> float | None:
+    """How long to wait before a failed job is tried again; None if it has failed for good."""
+    if isinstance(error, PosthouseError):
+        if not error.is_retryable:
+            return None
+        if error.kind is Kind.UNAVAILABLE and job.updated - job.created < OUTAGE:
+            return backoff_s(job.attempts, last_s=_LAST_OUTAGE_DELAY_S)
+    return None if job.attempts + 1 >= MAX_ATTEMPTS else backoff_s(job.attempts)
 
 
 @dataclass(slots=True)
