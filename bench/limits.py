@@ -111,7 +111,7 @@ async def route(settings: Settings) -> AsyncGenerator[App]:
     async with open_runtime(settings) as runtime, supervise(runtime.loops):
         front = runtime.front
         assert isinstance(front, Redirector)
-        domain = front.hosts.by_host["127.0.0.1"]
+        domain = str(front.hosts.by_host["127.0.0.1"].id)
         app = FastAPI(openapi_url=None, lifespan=None)
 
         @app.get("/{code}")

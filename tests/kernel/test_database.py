@@ -176,3 +176,19 @@ async def test_a_connection_that_dies_at_any_moment_is_one_error(servers: Endpoi
     await db.close()
     assert failures
     assert {type(error) for error in failures} == {DatabaseUnavailableError}
+
+
+async def test_a_lock_of_a_session_ends_with_its_loan(runtime: Runtime) -> None:
+    db = runtime.parts.db
+    locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 77001"
+
+    async def is_held() -> bool:
+        async with db.read() as connection:
+            return bool(await connection.fetchval(locks))
+
+    with pytest.raises(ZeroDivisionError):
+        async with db.session() as connection:
+            await connection.execute("SELECT pg_advisory_lock(77001)")
+            assert await is_held()
+            raise ZeroDivisionError
+    assert not await is_held()

@@ -7,9 +7,11 @@ microseconds. Callers catch `CacheDownError` and do what they do without a cache
 redis-py's own defaults retry ten times and wait for seconds; they are all turned off here.
 """
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+import hashlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeVar, cast
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -19,6 +21,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from posthouse.kernel.clock import Clock
+from posthouse.kernel.together import Together
 
 T = TypeVar("T")
 
@@ -52,12 +55,19 @@ class Breaker:
         self._closed_until = self.clock.monotonic() + self.pause_s
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True)
 class Script:
-    """A Lua script, sent by its digest and loaded again when Valkey has forgotten it."""
+    """A Lua script, sent by its digest, or whole when Valkey does not know it."""
 
     source: str
-    digest: str = ""
+
+    @cached_property
+    def digest(self) -> str:
+        """The name that Valkey knows it by."""
+        return hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+
+
+_Call = tuple[Script, list[str], list[Any]]
 
 
 @dataclass(slots=True)
@@ -66,6 +76,10 @@ class Cache:
 
     client: Redis
     breaker: Breaker
+    _scripts: Together[_Call, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._scripts = Together(self._run_all)
 
     async def call(self, command: Callable[[Redis], Awaitable[T]]) -> T:
         """Run any command of redis-py behind the breaker.
@@ -104,15 +118,26 @@ class Cache:
         await self.call(lambda client: client.publish(channel, message))  # pyright: ignore[reportUnknownMemberType]
 
     async def run(self, script: Script, keys: list[str], args: list[Any]) -> Any:
-        """Run a script atomically and give what it returns."""
+        """Run a script atomically and give what it returns; calls at one time share a pipeline.
 
-        async def evaluate(client: Redis) -> Any:
-            if not script.digest:
-                script.digest = await client.script_load(script.source)
-            try:
-                return await client.evalsha(script.digest, len(keys), *keys, *args)
-            except NoScriptError:
-                return await client.eval(script.source, len(keys), *keys, *args)
+        Raises:
+            CacheDownError: Valkey is away, hangs or is full.
+            ResponseError: the script is wrong, which is our own mistake.
+        """
+        if self.breaker.is_open:
+            raise CacheDownError
+        return await self._scripts.ask((script, keys, args))
+
+    async def _run_all(self, calls: Sequence[_Call]) -> Sequence[Any]:
+        async def evaluate(client: Redis) -> list[Any]:
+            pipeline = client.pipeline(transaction=False)
+            for script, keys, args in calls:
+                pipeline.evalsha(script.digest, len(keys), *keys, *args)
+            answers = await pipeline.execute(raise_on_error=False)
+            for place, (script, keys, args) in enumerate(calls):
+                if isinstance(answers[place], NoScriptError):
+                    answers[place] = await client.eval(script.source, len(keys), *keys, *args)
+            return answers
 
         return await self.call(evaluate)
 

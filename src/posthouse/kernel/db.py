@@ -7,9 +7,10 @@ limited by admission: beyond a short queue the caller hears 503 instead of a poo
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import asyncpg
@@ -117,6 +118,7 @@ class Database:
 
     pool: "asyncpg.Pool[asyncpg.Record]"
     limits: DatabaseLimits
+    sessions: set[int]
     _seats: asyncio.Semaphore = field(init=False)
     _urgent_seats: asyncio.Semaphore = field(init=False)
     _open: ContextVar[_OpenTransaction | None] = field(init=False)
@@ -140,7 +142,7 @@ class Database:
         if joined is not None:
             yield joined.connection
             return
-        async with self._connection(is_urgent=is_urgent) as connection:
+        async with _Loan(self, is_urgent=is_urgent) as connection:
             opened = _OpenTransaction(connection)
             token = self._open.set(opened)
             try:
@@ -150,6 +152,11 @@ class Database:
                 self._open.reset(token)
         for callback in opened.after_commit:
             await callback()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether this task is in a transaction."""
+        return self._open.get() is not None
 
     def after_commit(self, callback: Callable[[], Awaitable[None]]) -> None:
         """Call back once the outermost open transaction has committed, not if it fails.
@@ -164,8 +171,7 @@ class Database:
             raise RuntimeError("after_commit outside of a transaction")
         opened.after_commit.append(callback)
 
-    @asynccontextmanager
-    async def read(self, *, is_urgent: bool = False) -> AsyncGenerator[Tx]:
+    def read(self, *, is_urgent: bool = False) -> "AbstractAsyncContextManager[Tx]":
         """Lend a connection for single statements that change nothing.
 
         Raises:
@@ -173,36 +179,31 @@ class Database:
             DatabaseUnavailableError: Postgres is away.
         """
         joined = self._open.get()
-        if joined is not None:
-            yield joined.connection
-            return
-        async with self._connection(is_urgent=is_urgent) as connection:
-            yield connection
+        return nullcontext(joined.connection) if joined else _Loan(self, is_urgent=is_urgent)
 
     @asynccontextmanager
-    async def _connection(self, *, is_urgent: bool) -> AsyncGenerator[Tx]:
-        seats = self._urgent_seats if is_urgent and self._seats.locked() else self._seats
-        await self._take_seat(seats)
-        try:
-            async with self.pool.acquire(timeout=self.limits.connect_s) as connection:
-                yield connection
-        except PosthouseError:
-            raise
-        except Exception as error:
-            ours = translate(error)
-            if ours is None:
-                raise
-            raise ours from error
-        finally:
-            seats.release()
+    async def session(self) -> AsyncGenerator[Tx]:
+        """Lend a connection for what outlives a transaction, such as a lock of the session.
 
-    async def _take_seat(self, seats: asyncio.Semaphore) -> None:
-        """Wait for a connection, unless too many wait already: those are refused at once.
+        Raises:
+            OverloadedError: no connection came free within the queue's limit.
+            DatabaseUnavailableError: Postgres is away.
+        """
+        async with _Loan(self, is_urgent=False) as connection:
+            self.sessions.add(connection.get_server_pid())
+            yield connection
+
+    async def take_seat(self, *, is_urgent: bool) -> asyncio.Semaphore:
+        """Wait for the right to one connection, unless too many wait already.
 
         Raises:
             OverloadedError: the queue is full, or nothing came free in time.
         """
-        if seats.locked() and self._waiting >= self.limits.waiting:
+        seats = self._urgent_seats if is_urgent and self._seats.locked() else self._seats
+        if not seats.locked():
+            await seats.acquire()  # does not wait, so it needs no limit either
+            return seats
+        if self._waiting >= self.limits.waiting:
             raise OverloadedError(retry_after_s=1)
         self._waiting += 1
         try:
@@ -212,6 +213,7 @@ class Database:
             raise OverloadedError(retry_after_s=1) from error
         finally:
             self._waiting -= 1
+        return seats
 
     async def close(self) -> None:
         """Close the pool; connections still in use after two seconds are cut."""
@@ -222,6 +224,45 @@ class Database:
             self.pool.terminate()
 
 
+@dataclass(slots=True)
+class _Loan:
+    """One connection for the length of a block, and the errors of the block in our terms."""
+
+    db: Database
+    is_urgent: bool
+    _seats: asyncio.Semaphore = field(init=False)
+    _connection: "PoolConnectionProxy[asyncpg.Record]" = field(init=False)
+
+    async def __aenter__(self) -> Tx:
+        self._seats = await self.db.take_seat(is_urgent=self.is_urgent)
+        try:
+            # A seat is a connection, so there is nothing to wait for; connecting has its own limit.
+            self._connection = await self.db.pool.acquire()
+        except BaseException as error:
+            self._seats.release()
+            _raise_ours(error)
+            raise
+        return self._connection
+
+    async def __aexit__(
+        self, kind: object, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            await self.db.pool.release(self._connection)
+        except Exception as failed:
+            _raise_ours(error or failed)
+            raise
+        finally:
+            self._seats.release()
+        _raise_ours(error)
+
+
+def _raise_ours(error: BaseException | None) -> None:
+    ours = None if error is None or isinstance(error, PosthouseError) else translate(error)
+    if ours is not None:
+        raise ours from error
+
+
 async def open_database(url: str, limits: DatabaseLimits | None = None) -> Database:
     """Connect to Postgres.
 
@@ -229,6 +270,15 @@ async def open_database(url: str, limits: DatabaseLimits | None = None) -> Datab
         DatabaseUnavailableError: there is no answer, or the address or the credentials are wrong.
     """
     limits = limits or DatabaseLimits()
+    sessions: set[int] = set()
+
+    async def clean(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+        # The driver would ask Postgres to forget each user's session, at the price of a second
+        # statement for each read. Ours leave none, but for those who said so.
+        if connection.get_server_pid() in sessions:
+            sessions.discard(connection.get_server_pid())
+            await connection.execute(connection.get_reset_query())
+
     try:
         pool = await asyncpg.create_pool(
             url,
@@ -239,10 +289,11 @@ async def open_database(url: str, limits: DatabaseLimits | None = None) -> Datab
             max_inactive_connection_lifetime=300,
             server_settings=limits.server_settings(),
             init=_prepare_connection,
+            reset=clean,
         )
     except (asyncpg.PostgresError, *_AWAY) as error:
         raise DatabaseUnavailableError(f"Postgres: {error}") from error
-    return Database(pool, limits)
+    return Database(pool, limits, sessions)
 
 
 def changed_rows(status: str) -> int:

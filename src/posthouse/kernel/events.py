@@ -15,7 +15,8 @@ from posthouse.kernel.db import Database, Tx
 from posthouse.kernel.jobs import JobKind, JobQueue, Payload
 
 _INSERT = """
-INSERT INTO outbox (workspace_id, name, version, payload) VALUES ($1, $2, $3, $4)
+INSERT INTO outbox (workspace_id, name, version, payload)
+SELECT * FROM unnest($1::uuid[], $2::text[], $3::int[], $4::jsonb[])
 """
 _TAKE = """
 DELETE FROM outbox WHERE id IN (
@@ -50,12 +51,19 @@ class Listener:
         return JobKind(self.name, self.handler)
 
 
-async def announce(tx: Tx, event: Event) -> None:
-    """Tell of `event` if and only if the caller's transaction commits."""
-    payload: dict[str, Any] = {
-        spec.name: getattr(event, spec.name) for spec in dataclasses.fields(event)
-    }
-    await tx.execute(_INSERT, event.workspace_id, event.name, event.version, payload)
+async def announce(tx: Tx, *told: Event) -> None:
+    """Tell of events if and only if the caller's transaction commits."""
+    await tx.execute(
+        _INSERT,
+        [event.workspace_id for event in told],
+        [event.name for event in told],
+        [event.version for event in told],
+        [_payload(event) for event in told],
+    )
+
+
+def _payload(event: Event) -> dict[str, Any]:
+    return {spec.name: getattr(event, spec.name) for spec in dataclasses.fields(event)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import traceback
 from datetime import UTC, datetime
 from typing import Any
 
+from pydantic_core import to_json
 from typing_extensions import override
 
 from posthouse.kernel import trace
@@ -36,7 +37,10 @@ class JsonFormatter(logging.Formatter):
         line |= {name: value for name, value in vars(record).items() if name not in _STANDARD}
         if record.exc_info and record.exc_info[1] is not None:
             line["error"] = describe(record.exc_info[1])
-        return json.dumps(line, default=str, ensure_ascii=False)
+        try:
+            return to_json(line, fallback=str).decode()
+        except ValueError:  # half a character, or bytes that are no text
+            return json.dumps(line, default=str)
 
 
 def describe(error: BaseException) -> dict[str, Any]:
@@ -59,6 +63,8 @@ def configure(level: str) -> None:
     """Send all logs of this process to standard error as JSON."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
+    # Facts that no line shows.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

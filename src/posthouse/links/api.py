@@ -48,15 +48,18 @@ from posthouse.links.schemas import (
 )
 from posthouse.links.search import search_pattern
 from posthouse.links.service import Links
+from posthouse.links.shortening import Shortening
 
 routes = Routes.of("links")
 
 the_links = service(Links)
+the_shortening = service(Shortening)
 the_reports = service(Reports)
 the_addressing = service(Addressing)
 
 Caller = Annotated[Principal, Depends(current_principal)]
 LinksDep = Annotated[Links, Depends(the_links)]
+ShorteningDep = Annotated[Shortening, Depends(the_shortening)]
 ReportsDep = Annotated[Reports, Depends(the_reports)]
 AddressingDep = Annotated[Addressing, Depends(the_addressing)]
 LinkPath = Annotated[str, Path(description="The id of a link, such as `lnk_01j…`.")]
@@ -69,11 +72,15 @@ _MAKING = (TargetRefusedError, NoFreeCodeError)
     response_model=ShortLink, summary="Shorten a URL",
 )  # fmt: skip
 async def shorten(
-    body: ShortenIn, request: Request, response: Response, links: LinksDep, where: AddressingDep
+    body: ShortenIn,
+    request: Request,
+    response: Response,
+    shortening: ShorteningDep,
+    where: AddressingDep,
 ) -> ShortLink:
     """Make a short link with a random code."""
-    principal = await links.maker(request.state.principal)
-    link = await links.make(principal, NewLink(url=body.url), host=where.default_host)
+    principal = await shortening.links.maker(request.state.principal)
+    link = await shortening.shorten(principal, body.url, host=where.default_host)
     response.headers["Location"] = f"/api/v1/links/{LINK.show(link.id)}"
     return ShortLink(
         id=LINK.show(link.id), code=link.code, short_url=where.short_url(link), url=link.url

@@ -4,13 +4,18 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
+from posthouse.links.model import Domain
+
 
 @dataclass(slots=True)
 class HostTable:
-    """Host (lower case, no port) to domain id; read again every few seconds by `refresh`."""
+    """Host (lower case, no port) to domain; read again every few seconds by `refresh`.
 
-    load: Callable[[], Awaitable[Mapping[str, str]]]
-    by_host: dict[str, str] = field(default_factory=dict[str, str])
+    `by_header` maps spellings of Host headers to the domain's id as a text.
+    """
+
+    load: Callable[[], Awaitable[Mapping[str, Domain]]]
+    by_host: dict[str, Domain] = field(default_factory=dict[str, Domain])
     by_header: dict[bytes, str] = field(default_factory=dict[bytes, str])
 
     def serves(self, host: str) -> bool:
@@ -18,8 +23,9 @@ class HostTable:
         return host in self.by_host
 
     def domain_of(self, host: str) -> str | None:
-        """The domain whose codes a host shows."""
-        return self.by_host.get(host)
+        """The id of the domain whose codes a host shows."""
+        domain = self.by_host.get(host)
+        return None if domain is None else str(domain.id)
 
     async def refresh(self) -> None:
         """Read the table again."""

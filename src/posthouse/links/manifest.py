@@ -14,20 +14,23 @@ from posthouse.kernel.manifest import Built, Doors, Parts, Slice
 from posthouse.kernel.ratelimit import Rate
 from posthouse.kernel.signing import Signer, derive_key
 from posthouse.kernel.supervise import Loop
+from posthouse.kernel.together import Together
 from posthouse.links.addressing import Addressing
 from posthouse.links.api import routes
 from posthouse.links.countries import open_countries
 from posthouse.links.hosts import HostTable
 from posthouse.links.ingest import Housekeeping, Ingester
 from posthouse.links.jobs import Refresh
-from posthouse.links.model import DomainId, LinkChanged, LinkMade
+from posthouse.links.model import Domain, DomainId, LinkChanged, LinkMade
 from posthouse.links.public import LinksDoor
 from posthouse.links.recorder import Recorder
 from posthouse.links.redirect import Redirector, redirect_start
 from posthouse.links.reports import Reports
-from posthouse.links.resolver import Resolver
+from posthouse.links.resolver import Key, Resolver
+from posthouse.links.routes import Route
 from posthouse.links.service import Links
 from posthouse.links.settings import LinksSettings
+from posthouse.links.shortening import Shortening
 from posthouse.links.spool import Spool
 from posthouse.links.store import clicks as click_store
 from posthouse.links.store import links as link_store
@@ -42,11 +45,11 @@ async def build(parts: Parts, doors: Doors) -> Built:
     addressing = Addressing(parts.public_url)
     hosts = HostTable(load=lambda: _hosts(parts))
     links: Links
-
+    reads = Together[Key, Route | None](lambda keys: links.read_routes(keys))  # noqa: PLW0108  below
     resolver = Resolver(
         cache=parts.cache,
         clock=parts.clock,
-        load=lambda domain, code: links.load_route(domain, code),  # noqa: PLW0108  made below
+        load=lambda domain, code: reads.ask((domain, code)),
         prepare=lambda route: redirect_start(route.status, route.location),
         capacity=settings.cached_links,
     )
@@ -87,7 +90,12 @@ async def build(parts: Parts, doors: Doors) -> Built:
     housekeeping = Housekeeping(parts.db, parts.clock, settings.raw_days)
     parts.metrics.tally("clicks_ingested", "Clicks written.", lambda: ingester.ingested)
     return Built(
-        services={Links: links, Reports: Reports(parts.db, parts.clock), Addressing: addressing},
+        services={
+            Links: links,
+            Shortening: Shortening(links),
+            Reports: Reports(parts.db, parts.clock),
+            Addressing: addressing,
+        },
         door=LinksDoor(links),
         hosts=hosts,
         front=redirector,
@@ -107,9 +115,9 @@ async def build(parts: Parts, doors: Doors) -> Built:
     )
 
 
-async def _hosts(parts: Parts) -> dict[str, str]:
+async def _hosts(parts: Parts) -> dict[str, Domain]:
     async with parts.db.read() as connection:
-        return {domain.host: str(domain.id) for domain in await link_store.all_domains(connection)}
+        return {domain.host: domain for domain in await link_store.all_domains(connection)}
 
 
 async def _seed_domains(parts: Parts, addressing: Addressing, settings: LinksSettings) -> None:
@@ -135,9 +143,7 @@ async def _salt(parts: Parts, day: date) -> bytes:
 def _count(parts: Parts, redirector: Redirector) -> None:
     tally = parts.metrics.tally
     tally("redirects", "Follows that were led on.", lambda: redirector.followed)
-    tally(
-        "redirect_misses", "Codes asked of Valkey or Postgres.", lambda: redirector.resolver.misses
-    )
+    tally("redirect_misses", "Codes asked of Postgres.", lambda: redirector.resolver.misses)
     tally("clicks_recorded", "Clicks sent or spooled.", lambda: redirector.recorder.recorded)
     tally("clicks_dropped", "Clicks that had no room.", lambda: redirector.recorder.dropped)
 

@@ -115,6 +115,18 @@ class NewLink:
 
 
 @dataclass(frozen=True, slots=True)
+class PlainLink:
+    """A link that is nothing but a code and a target."""
+
+    id: LinkId
+    workspace_id: UUID
+    domain_id: DomainId
+    code: str
+    url: str
+    created_by: str
+
+
+@dataclass(frozen=True, slots=True)
 class Filter:
     """What a list shows: `pattern` is an escaped LIKE pattern over code, title and target."""
 

@@ -1,5 +1,6 @@
 """The rules of links: one method is one use case and one transaction."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from uuid import UUID
@@ -94,8 +95,8 @@ class Links:
         return link
 
     async def _domain(self, tx: Tx, workspace_id: UUID, host: str) -> Domain:
-        domain = await store.find_domain(tx, workspace_id, host)
-        if domain is None:
+        domain = self.hosts.by_host.get(host) or await store.find_domain(tx, workspace_id, host)
+        if domain is None or domain.workspace_id not in {None, workspace_id}:
             raise UnknownDomainError(f"This workspace has no domain {host}.")
         return domain
 
@@ -249,10 +250,10 @@ class Links:
                 lambda: _ignore_result(self.resolver.announce((str(domain_id), code), route))
             )
 
-    async def load_route(self, domain_id: str, code: str) -> Route | None:
-        """Read what following a code means, past all caches."""
+    async def read_routes(self, keys: Sequence[tuple[str, str]]) -> list[Route | None]:
+        """Read what following each (domain, code) means, past all caches."""
         async with self.db.read(is_urgent=True) as connection:
-            return await store.find_route(connection, UUID(domain_id), code)
+            return await store.find_routes(connection, keys)
 
     async def refresh(self, link_id: UUID) -> bool:
         """Tell all processes what a link is now; False if Valkey did not take it. May repeat."""

@@ -19,7 +19,6 @@ SELECT EXISTS (
     AND objid = hashtext($1)::bigint::bit(32)::bigint::oid
 )
 """
-_DISOWN = "SELECT pg_advisory_unlock(hashtext('clicks'), hashtext($1))"
 _POSITION = """
 INSERT INTO click_offsets AS o (stream, incarnation, last_id) VALUES ($1, $2, '0-0')
 ON CONFLICT (stream) DO UPDATE
@@ -73,15 +72,11 @@ WHERE inhparent = 'clicks'::regclass AND relname ~ '^clicks_[0-9]{8}$'
 @asynccontextmanager
 async def owning_stream(db: Database, stream: str) -> AsyncGenerator[Tx | None]:
     """Lend a connection that holds the stream's lock, or None if another worker holds it."""
-    async with db.read() as connection:
+    async with db.session() as connection:
         if not await connection.fetchval(_OWN, stream):
             yield None
-            return
-        try:
+        else:
             yield connection
-        finally:
-            if not connection.is_closed():
-                await connection.execute(_DISOWN, stream)
 
 
 async def still_owns(connection: Tx, stream: str) -> bool:

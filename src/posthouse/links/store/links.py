@@ -1,12 +1,22 @@
 """The statements about links and domains."""
 
 from collections.abc import Sequence
+from dataclasses import astuple
 from typing import Any
 from uuid import UUID
 
 from posthouse.kernel.db import Row, Tx
 from posthouse.kernel.pagination import Keyset
-from posthouse.links.model import Domain, DomainId, Filter, Link, LinkId, LinkState, NewLink
+from posthouse.links.model import (
+    Domain,
+    DomainId,
+    Filter,
+    Link,
+    LinkId,
+    LinkState,
+    NewLink,
+    PlainLink,
+)
 from posthouse.links.routes import Route
 from posthouse.links.targets import with_utm
 
@@ -22,6 +32,15 @@ WITH l AS (
     redirect_status, forwards_query, forwards_path, valid_from, valid_until, max_clicks,
     password_hash, created_by)
   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+  ON CONFLICT (domain_id, code) DO NOTHING
+  RETURNING *
+)
+SELECT {_COLUMNS}, d.host, l.tx::text AS tx FROM l JOIN domains d ON d.id = l.domain_id
+"""
+_INSERT_PLAIN = f"""
+WITH l AS (
+  INSERT INTO links (id, workspace_id, domain_id, code, url, created_by)
+  SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[])
   ON CONFLICT (domain_id, code) DO NOTHING
   RETURNING *
 )
@@ -69,7 +88,10 @@ _ROUTE_COLUMNS = """
   l.forwards_query, l.forwards_path, l.valid_from, l.valid_until, l.max_clicks,
   l.password_hash IS NOT NULL AS has_password
 """
-_ROUTE = f"SELECT {_ROUTE_COLUMNS} FROM links l WHERE l.domain_id = $1 AND l.code = $2"
+_ROUTES = f"""
+SELECT {_ROUTE_COLUMNS} FROM unnest($1::uuid[], $2::text[]) AS asked (domain_id, code)
+JOIN links l ON l.domain_id = asked.domain_id AND l.code = asked.code
+"""
 _ROUTE_BY_ID = f"SELECT {_ROUTE_COLUMNS} FROM links l WHERE l.id = $1"
 _SPEND = """
 UPDATE links SET used = used + 1 WHERE id = $1 AND state = 'active' AND used < max_clicks
@@ -137,6 +159,13 @@ async def insert(  # noqa: PLR0913  a row is its columns
         created_by,
     )
     return _link(row) if row else None
+
+
+async def insert_plain(tx: Tx, wanted: Sequence[PlainLink]) -> dict[LinkId, Link]:
+    """Add links, but for those whose code is taken; give the added ones by id."""
+    columns = zip(*(astuple(one) for one in wanted), strict=True)
+    rows = await tx.fetch(_INSERT_PLAIN, *(list(column) for column in columns))
+    return {row["id"]: _link(row) for row in rows}
 
 
 def _chosen(new: NewLink) -> tuple[Any, ...]:
@@ -215,10 +244,11 @@ def _arguments(workspace_id: UUID, wanted: Filter) -> tuple[Any, ...]:
     return workspace_id, wanted.pattern, tags, wanted.state
 
 
-async def find_route(tx: Tx, domain_id: UUID, code: str) -> Route | None:
-    """Find what following a code means, in any workspace: codes are public."""
-    row = await tx.fetchrow(_ROUTE, domain_id, code)
-    return _route(row) if row else None
+async def find_routes(tx: Tx, keys: Sequence[tuple[str, str]]) -> list[Route | None]:
+    """Find what following each (domain, code) means, in any workspace: codes are public."""
+    rows = await tx.fetch(_ROUTES, [key[0] for key in keys], [key[1] for key in keys])
+    found = {(str(row["domain_id"]), row["code"]): _route(row) for row in rows}
+    return [found.get(key) for key in keys]
 
 
 async def find_route_by_id(tx: Tx, link_id: UUID) -> tuple[UUID, str, Route] | None:
