@@ -13,6 +13,7 @@ from posthouse.kernel.handlers import install_handlers
 from posthouse.kernel.health import Health
 from posthouse.kernel.openapi import build_openapi, docs_page
 from posthouse.kernel.routing import Gate, Index, Routes
+from posthouse.kernel.server import settle
 from posthouse.kernel.signing import Signer
 from posthouse.kernel.supervise import supervise
 from posthouse.migrations import head
@@ -134,6 +135,7 @@ class Application:
                 self.runtime = await self._stack.enter_async_context(self.open_runtime())
                 await self._stack.enter_async_context(supervise(self.runtime.loops))
                 self.composed = compose(self.runtime)
+                settle()
         except Exception as error:  # noqa: BLE001  uvicorn reports it and ends the process
             await self._stack.aclose()
             await send({"type": "lifespan.startup.failed", "message": str(error)})

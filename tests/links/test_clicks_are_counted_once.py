@@ -100,6 +100,26 @@ async def test_each_follow_becomes_one_click(
     assert await counted(runtime, link.id) == (450, 450, 50)
 
 
+async def test_no_text_that_a_follower_sends_stops_the_counting(
+    runtime: Runtime, make: Maker, cache: Cache, ingester: Ingester, tmp_path: Path
+) -> None:
+    link = await make.link()
+    recorder = recorder_of(cache, tmp_path)
+    hostile = ("a\x00b", "\x00", "\x1b[2J", "\u202e", "\u00fc" * 100, "\U0001f600")
+    for text in hostile:
+        raw = text.encode()
+        sent = {"campaign": text, "agent": raw, "referrer": b"https://" + raw + b".example/"}
+        recorder.record(follow(link.id.bytes, link.workspace_id.bytes, **sent))
+    await recorder.flush()
+    await drain(ingester)
+    raw_clicks, rolled, _ = await counted(runtime, link.id)
+    assert raw_clicks == rolled == len(hostile)
+    async with runtime.parts.db.read() as connection:
+        sql = "SELECT campaign FROM clicks WHERE link_id = $1 ORDER BY event_id"
+        found = [row["campaign"] for row in await connection.fetch(sql, link.id)]
+    assert found == [text.replace("\x00", "") for text in hostile]
+
+
 async def test_a_reader_that_dies_anywhere_neither_loses_nor_doubles(
     runtime: Runtime, make: Maker, cache: Cache, ingester: Ingester, tmp_path: Path
 ) -> None:

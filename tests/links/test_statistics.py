@@ -7,11 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
-from posthouse.links.agents import AgentBook
 from posthouse.links.batches import ClickEvent
+from posthouse.links.ingest import PostgresSink
 from posthouse.links.model import Link
-from posthouse.links.store import clicks as store
-from posthouse.links.tally import tally
 from posthouse.runtime import Runtime
 from tests.make import Maker
 
@@ -24,31 +22,25 @@ NOON = datetime(2026, 3, 29, 12, 0, tzinfo=UTC)
 
 async def count(runtime: Runtime, link: Link, *events: dict[str, Any]) -> None:
     """Write clicks as the ingester does; each is an update of a plain human click at NOON."""
-    made: list[tuple[int, ClickEvent]] = []
-    for number, event in enumerate(events):
+    made: list[ClickEvent] = []
+    for event in events:
         at = event.get("at", NOON)
         made.append(
-            (
-                number,
-                ClickEvent(
-                    link_id=link.id.bytes,
-                    workspace_id=link.workspace_id.bytes,
-                    at_ms=int(at.timestamp() * 1000),
-                    is_head=event.get("is_head", False),
-                    is_prefetch=event.get("is_prefetch", False),
-                    visitor=event.get("visitor", 1),
-                    country=event.get("country", "AT"),
-                    agent=event.get("agent", CHROME),
-                    referrer=event.get("referrer", ""),
-                    campaign=event.get("campaign", ""),
-                ),
+            ClickEvent(
+                link_id=link.id.bytes,
+                workspace_id=link.workspace_id.bytes,
+                at_ms=int(at.timestamp() * 1000),
+                is_head=event.get("is_head", False),
+                is_prefetch=event.get("is_prefetch", False),
+                visitor=event.get("visitor", 1),
+                country=event.get("country", "AT"),
+                agent=event.get("agent", CHROME),
+                referrer=event.get("referrer", ""),
+                campaign=event.get("campaign", ""),
             )
         )
-    counted = tally(made, AgentBook())
     async with runtime.parts.db.begin() as tx:
-        await store.copy_clicks(tx, counted.rows)
-        await store.add_rollups(tx, counted.rollups)
-        await store.add_visitors(tx, counted.visitors)
+        await PostgresSink().write(tx, [(0, made)])
 
 
 @pytest.fixture

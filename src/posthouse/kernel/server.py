@@ -5,6 +5,7 @@ so many connections. Both are watched without a timer per request.
 """
 
 import asyncio
+import gc
 import signal
 from collections import Counter
 from collections.abc import Callable, Coroutine
@@ -224,3 +225,13 @@ def make_server(
 def run_loop(main: Coroutine[Any, Any, T]) -> T:
     """Run the process's main coroutine on uvloop; give what it returns."""
     return uvloop.run(main)
+
+
+def settle() -> None:
+    """Tell the garbage collector that the process has what it will keep, and to look less often.
+
+    Its default, a look after each 700 new containers, is a third of the cost of counting clicks.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)

@@ -9,6 +9,7 @@ sent twice (after a time-out, or from a spool file) is known by its id.
 import asyncio
 import logging
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Protocol
@@ -22,39 +23,50 @@ from posthouse.links.agents import AgentBook
 from posthouse.links.batches import ClickEvent, UnknownBatchError, unpack
 from posthouse.links.recorder import INCARNATION, STREAM
 from posthouse.links.store import clicks as store
-from posthouse.links.tally import Tally, tally
+from posthouse.links.tally import Tally
 
 log = logging.getLogger("posthouse.links")
 
 START = "0-0"
-# 128 batches of 200: enough clicks for one rollup row to take several, and a short read.
-_READ_ENTRIES = 128
+# 100,000 clicks of a backlog in one transaction: rollups of many clicks are written once.
+_READ_ENTRIES = 512
+_CHUNK_ENTRIES = 64
 _IDLE_S = 0.1
 _RETRY_S = 1.0
 _TRIM_EVERY = 20
 
-Batch = tuple[str, bytes, list[ClickEvent]]
+# The number of its first event, its id, its events.
+Batch = tuple[int, bytes, list[ClickEvent]]
+Numbered = tuple[int, list[ClickEvent]]
 
 
 class ClickSink(Protocol):
-    """Where counted clicks go, in the transaction that moves the position.
+    """Where clicks go, in the transaction that moves the position.
 
     Another store than Postgres has to keep the position beside the clicks itself; see
     `docs/decisions/0005-clicks.md` for the load at which that pays.
     """
 
-    async def write(self, tx: Tx, counted: Tally) -> None:
+    async def write(self, tx: Tx, batches: Sequence[Numbered]) -> None:
         """Keep what one read of the stream adds."""
         ...
 
 
+@dataclass(slots=True)
 class PostgresSink:
     """Writes raw clicks by COPY, and adds to the rollups and the sketches."""
 
-    async def write(self, tx: Tx, counted: Tally) -> None:
+    _book: AgentBook = field(default_factory=AgentBook, init=False)
+
+    async def write(self, tx: Tx, batches: Sequence[Numbered]) -> None:
         """Keep what one read of the stream adds."""
-        await store.copy_clicks(tx, counted.rows)
-        await store.add_rollups(tx, counted.rollups)
+        counted = Tally(self._book)
+        rows: list[bytes] = []
+        for start in range(0, len(batches), _CHUNK_ENTRIES):
+            rows.append(counted.add(batches[start : start + _CHUNK_ENTRIES]))
+            await asyncio.sleep(0)  # this worker has other loops
+        await store.copy_clicks(tx, rows)
+        await store.add_rollups(tx, counted.rollups())
         await store.add_visitors(tx, counted.visitors)
 
 
@@ -68,7 +80,6 @@ class Ingester:
     sink: ClickSink = field(default_factory=PostgresSink)
     ingested: int = field(default=0, init=False)
     unreadable: int = field(default=0, init=False)
-    _book: AgentBook = field(default_factory=AgentBook, init=False)
     _incarnation: str = field(default="", init=False)
     _position: str = field(default=START, init=False)
 
@@ -96,7 +107,7 @@ class Ingester:
                 await asyncio.sleep(_IDLE_S)
 
     async def move_once(self) -> int:
-        """Move what is there, up to 128 batches; give how many batches were read."""
+        """Move what is there, up to 512 batches; give how many batches were read."""
         incarnation, entries = await self._look(self._position)
         if incarnation != self._incarnation:
             async with self.db.begin() as tx:
@@ -112,18 +123,16 @@ class Ingester:
                 self._incarnation = ""
                 return 0
             fresh = await store.note_batches(tx, [batch_id for _, batch_id, _ in batches])
-            events: list[tuple[int, ClickEvent]] = []
-            for entry_id, batch_id, batch in batches:
+            wanted: list[Numbered] = []
+            for first_number, batch_id, events in batches:
                 if batch_id in fresh:
                     # Its second copy may be in this very read.
                     fresh.discard(batch_id)
-                    events += (
-                        (_event_number(entry_id, place), event) for place, event in enumerate(batch)
-                    )
-            if events:
-                await self.sink.write(tx, tally(events, self._book))
+                    wanted.append((first_number, events))
+            if wanted:
+                await self.sink.write(tx, wanted)
         self._position = last_id
-        self.ingested += len(events)
+        self.ingested += sum(len(events) for _, events in wanted)
         return len(entries)
 
     async def _look(self, position: str) -> tuple[str, list[tuple[bytes, dict[bytes, bytes]]]]:
@@ -151,7 +160,7 @@ class Ingester:
                     "unreadable click batch", extra={"entry": entry_id.decode(), "why": str(error)}
                 )
                 continue
-            batches.append((entry_id.decode(), batch_id, events))
+            batches.append((_first_number(entry_id.decode()), batch_id, events))
         return batches
 
     async def _trim(self) -> None:
@@ -163,10 +172,10 @@ class Ingester:
             )
 
 
-def _event_number(entry_id: str, place: int) -> int:
-    """One number for each event: milliseconds, sequence and place, for a later look-up."""
+def _first_number(entry_id: str) -> int:
+    """The number of an entry's first event, of milliseconds and sequence, with room for 4,096."""
     milliseconds, _, sequence = entry_id.partition("-")
-    return (int(milliseconds) << 20 | (int(sequence) & 0xFF) << 12 | place & 0xFFF) & (2**63 - 1)
+    return (int(milliseconds) << 20 | (int(sequence) & 0xFF) << 12) & (2**63 - 1)
 
 
 @dataclass(frozen=True, slots=True)

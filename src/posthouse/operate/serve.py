@@ -1,7 +1,6 @@
 """`posthouse serve` and `posthouse worker`: one process each, until they are told to stop."""
 
 import asyncio
-import gc
 import signal
 from collections.abc import Callable
 
@@ -12,7 +11,7 @@ from posthouse.app import Application
 from posthouse.kernel import logs
 from posthouse.kernel.edge import Receive, Scope, Send
 from posthouse.kernel.metrics import Metrics
-from posthouse.kernel.server import make_server, run_loop, watch
+from posthouse.kernel.server import make_server, run_loop, settle, watch
 from posthouse.kernel.supervise import Loop, supervise
 from posthouse.runtime import open_runtime
 from posthouse.settings import Settings
@@ -52,9 +51,6 @@ async def _serve(settings: Settings) -> int:
     if settings.admin_port:
         loops.append(Loop("admin", lambda: _admin(settings, metrics)))
         loops.append(Loop("lag", lambda: _measure_lag(metrics)))
-    # What is alive now lives as long as the process: never walk it again.
-    gc.collect()
-    gc.freeze()
     async with supervise(loops):
         await server.serve()
     return 0 if server.started else 1
@@ -113,5 +109,6 @@ async def _work(settings: Settings) -> int:
     for number in _END:
         loop.add_signal_handler(number, end)
     async with open_runtime(settings) as runtime:
+        settle()
         await work(runtime, stop)
     return 0

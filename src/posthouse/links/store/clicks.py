@@ -3,13 +3,16 @@
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
+from io import BytesIO
 from uuid import UUID
 
 from posthouse.kernel.db import Database, Tx, changed_rows
 from posthouse.links import sketch
-from posthouse.links.tally import ClickRow, RollupKey, VisitorKey
+from posthouse.links.tally import COLUMNS, RollupKey, VisitorKey
 
 _START = "0-0"
+_COPY_START = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
+_COPY_END = b"\xff\xff"
 
 _OWN = "SELECT pg_try_advisory_lock(hashtext('clicks'), hashtext($1))"
 _STILL_OWN = """
@@ -105,16 +108,10 @@ async def forget_old_batches(tx: Tx) -> None:
     await tx.execute(_FORGET_BATCHES)
 
 
-async def copy_clicks(tx: Tx, rows: Sequence[ClickRow]) -> None:
-    """Write raw clicks."""
-    await tx.copy_records_to_table(
-        "clicks",
-        records=rows,
-        columns=[
-            "at", "workspace_id", "link_id", "event_id", "class", "visitor", "referrer",
-            "country", "device", "browser", "os", "campaign", "agent",
-        ],
-    )  # fmt: skip
+async def copy_clicks(tx: Tx, rows: Sequence[bytes]) -> None:
+    """Write raw clicks, packed by `Tally.add`."""
+    source = BytesIO(b"".join((_COPY_START, *rows, _COPY_END)))
+    await tx.copy_to_table("clicks", source=source, columns=COLUMNS, format="binary")
 
 
 async def add_rollups(tx: Tx, rollups: Mapping[RollupKey, int]) -> None:

@@ -27,10 +27,19 @@ FROM generate_series(
 LEFT JOIN counted USING (at) ORDER BY at
 """
 _TOP = """
-SELECT value, sum(clicks)::bigint AS clicks FROM click_rollups
-WHERE workspace_id = $1 AND link_id = $2 AND dimension = $5 AND slot >= $3 AND slot < $4
-  AND class = ANY($6)
-GROUP BY value ORDER BY clicks DESC, value LIMIT $7
+WITH counted AS (
+  SELECT dimension, value, sum(clicks)::bigint AS clicks FROM click_rollups
+  WHERE workspace_id = $1 AND link_id = $2 AND dimension = ANY(ARRAY[0, $5::smallint])
+    AND slot >= $3 AND slot < $4 AND class = ANY($6)
+  GROUP BY dimension, value
+)
+SELECT value, clicks FROM (
+  SELECT value, clicks FROM counted WHERE dimension = $5
+  UNION ALL
+  -- What the total has beyond the named values came without one.
+  SELECT '', sum(CASE dimension WHEN 0 THEN clicks ELSE -clicks END)::bigint FROM counted
+) AS found
+WHERE clicks > 0 ORDER BY clicks DESC, value LIMIT $7
 """
 _UNIQUE = """
 SELECT coalesce(sum(estimate), 0)::bigint FROM click_uniques
