@@ -53,6 +53,7 @@ async def _measure(house: House) -> list[Row]:
             async with db.begin() as tx:
                 await tx.copy_records_to_table("clicks", records=rows, columns=COLUMNS)
             copied_s = time.perf_counter() - began
+            del rows  # a worker has no such thing to walk over
             async with db.begin() as tx:
                 await tx.execute("TRUNCATE clicks")
             for start in range(0, EVENTS, BATCH):

@@ -123,8 +123,8 @@ class _Run:
         key = first_run["api_key"] if first_run else None
         keep.remember_client(place.root, house.public_url, key)
         self.gate.open()
-        await supervisor.start(_worker(place, house))
         await supervisor.keep(HTTP)
+        await supervisor.start(_worker(place, house))  # not before: they would share two cores
         return first_run
 
     def _prepare(self, place: Place, house: House) -> preparation.Preparation:
