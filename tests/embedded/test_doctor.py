@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from posthouse.embedded import embedded_servers
-from posthouse.operate import doctor, keep, machine, running, schema
+from posthouse.operate import doctor, keep, machine, running
 from posthouse.operate.findings import Finding, State
 
 
@@ -87,14 +87,3 @@ def test_it_prints_words_or_json(
     assert code == int(any(finding["state"] == "fail" for finding in found))
     doctor.main(tmp_path)
     assert "data directory" in capsys.readouterr().out
-
-
-def test_the_head_is_the_revision_that_no_other_builds_upon(tmp_path: Path) -> None:
-    assert schema.head(tmp_path) is None
-    (tmp_path / "a.py").write_text('revision = "a1"\ndown_revision = None\n')
-    (tmp_path / "b.py").write_text(
-        'revision: str = "b2"\ndown_revision: str | tuple[str, ...] | None = "a1"\n'
-    )
-    assert schema.head(tmp_path) == "b2"
-    (tmp_path / "c.py").write_text("revision = 'c3'\ndown_revision = 'a1'\n")
-    assert schema.head(tmp_path) is None

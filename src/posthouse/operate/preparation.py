@@ -8,11 +8,11 @@ import tempfile
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 
+from posthouse import migrations
 from posthouse.embedded import postgres, wire
 from posthouse.embedded.errors import EmbeddedError
 from posthouse.embedded.place import POSTGRES_SOCKET, Place
 from posthouse.embedded.process import Command, Process, words_for
-from posthouse.operate import schema
 from posthouse.operate.environment import House
 from posthouse.operate.warm import Gate, make_gate
 
@@ -70,8 +70,7 @@ def launch(place: Place, house: House) -> Preparation:
 
 async def is_needless(place: Place, house: House) -> bool:
     """Whether the embedded database has this version's schema and the first run is done."""
-    head = schema.head()
-    if head is None or not house.has_own_postgres or not (place.root / "cli.json").exists():
+    if not house.has_own_postgres or not (place.root / "cli.json").exists():
         return False
     try:
         async with asyncio.timeout(ASK_TIMEOUT_S):
@@ -83,7 +82,7 @@ async def is_needless(place: Place, house: House) -> bool:
             )
     except (wire.AnswerError, OSError, EOFError, TimeoutError):
         return False
-    return rows == [[head]]
+    return rows == [[migrations.head()]]
 
 
 def _first_run(answer: BinaryIO) -> dict[str, Any] | None:

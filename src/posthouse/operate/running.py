@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
+from posthouse import migrations
 from posthouse.embedded import lockfile, postgres, programs, valkey
 from posthouse.embedded.place import socket_folder
-from posthouse.operate import schema
 from posthouse.operate.findings import Finding, fail, fine, warn
 
 CONNECT_TIMEOUT_S = 5.0
@@ -96,14 +96,12 @@ def _durability(settings: Mapping[str, str]) -> Finding:
 
 
 def _schema(revision: str | None) -> Finding:
-    head = schema.head()
+    head = migrations.head()
     if revision is None:
         return fail("schema", "The database has no tables yet.", "Run: posthouse migrate")
-    if head is None:
-        return warn("schema", f"At {revision}; no migrations are here.", "Install posthouse again.")
     if revision == head:
         return fine("schema", f"At {revision}, as this version expects.")
-    if revision in schema.known_revisions():
+    if revision in migrations.revisions():
         return fail("schema", f"At {revision}, older than {head}.", "Run: posthouse migrate")
     return fail(
         "schema",
