@@ -81,7 +81,7 @@ class FakeHouse:
         folder = self.package / "posthouse"
         folder.mkdir(parents=True)
         real = Path(posthouse.__file__).parent
-        for name in ("__init__.py", "embedded", "operate"):
+        for name in ("__init__.py", "embedded", "operate", "migrations"):
             (folder / name).symlink_to(real / name)
         (folder / "__main__.py").write_text(FAKE_MAIN, encoding="utf-8")
 
