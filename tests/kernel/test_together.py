@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from posthouse.kernel.together import Together
+from posthouse.runtime import Runtime
 
 
 class Oracle:
@@ -61,3 +62,14 @@ async def test_a_failure_of_all_is_told_to_all_and_the_next_are_answered() -> No
     with pytest.raises(ValueError, match="unlucky"):
         await together.ask(13)
     assert await together.ask(3) == 6
+
+
+async def test_the_answer_is_sought_outside_of_the_askers_transaction(runtime: Runtime) -> None:
+    db = runtime.parts.db
+
+    async def answer(questions: Sequence[int]) -> Sequence[bool]:
+        return [db.is_open for _ in questions]
+
+    async with db.begin():
+        assert db.is_open
+        assert await Together(answer).ask(1) is False

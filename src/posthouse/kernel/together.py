@@ -6,6 +6,7 @@ Nobody waits for others to come: a question is sent at once unless `at_once` are
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -33,7 +34,8 @@ class Together(Generic[Q, A]):
         found: asyncio.Future[A] = loop.create_future()
         self._asked.append((question, found))
         if len(self._tasks) < self.at_once:
-            task = loop.create_task(self._answer_all())
+            # In a context of its own: the asker's may hold an open transaction.
+            task = loop.create_task(self._answer_all(), context=Context())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         return await found
