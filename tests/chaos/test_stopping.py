@@ -94,10 +94,7 @@ async def test_a_second_sigterm_does_not_wait(house: House) -> None:
 
 async def test_a_worker_ends_the_job_that_runs(house: House, load: Load, chaos: Chaos) -> None:
     """The job waits for a lock that we hold; it ends after the signal, and is not run again."""
-    assert await house.kill("worker0", signal.SIGTERM) == 0
-    link = await load.make_link(f"job-{chaos.seed}")
-    await house.rows("DELETE FROM pgqueuer")
-    await load.insist("PATCH", f"/api/v1/links/{link.id}", {"title": "changed"})
+    await _leave_one_job(house, load, f"job-{chaos.seed}")
     holder = await asyncpg.connect(house.database_url, timeout=5)
     async with holder.transaction():
         await house.start("worker0")
@@ -113,6 +110,14 @@ async def test_a_worker_ends_the_job_that_runs(house: House, load: Load, chaos: 
     await house.start("worker0")
 
 
+async def _leave_one_job(house: House, load: Load, code: str) -> None:
+    """Stop the worker, and have a change told when it starts again."""
+    assert await house.kill("worker0", signal.SIGTERM) == 0
+    link = await load.make_link(code)
+    await house.rows("DELETE FROM pgqueuer")  # a worker that was killed before has left some picked
+    await load.insist("PATCH", f"/api/v1/links/{link.id}", {"title": "changed"})
+
+
 async def _until_picked(house: House) -> None:
     async with asyncio.timeout(20):
         while not await house.rows(
@@ -124,10 +129,7 @@ async def _until_picked(house: House) -> None:
 async def test_a_worker_does_not_wait_after_a_second_sigterm(
     house: House, load: Load, chaos: Chaos
 ) -> None:
-    assert await house.kill("worker0", signal.SIGTERM) == 0
-    link = await load.make_link(f"jobs-{chaos.seed}")
-    await house.rows("DELETE FROM pgqueuer")  # a worker that was killed before has left some picked
-    await load.insist("PATCH", f"/api/v1/links/{link.id}", {"title": "changed"})
+    await _leave_one_job(house, load, f"jobs-{chaos.seed}")
     holder = await asyncpg.connect(house.database_url, timeout=5)
     async with holder.transaction():
         await holder.execute("LOCK TABLE links IN ACCESS EXCLUSIVE MODE")

@@ -89,14 +89,15 @@ async def build(parts: Parts, doors: Doors) -> Built:
     ingester = Ingester(parts.db, parts.cache, parts.clock)
     housekeeping = Housekeeping(parts.db, parts.clock, settings.raw_days)
     parts.metrics.tally("clicks_ingested", "Clicks written.", lambda: ingester.ingested)
+    shortening = Shortening(links)
     return Built(
         services={
             Links: links,
-            Shortening: Shortening(links),
+            Shortening: shortening,
             Reports: Reports(parts.db, parts.clock),
             Addressing: addressing,
         },
-        door=LinksDoor(links),
+        door=LinksDoor(shortening),
         hosts=hosts,
         front=redirector,
         listeners=[Listener(LinkChanged.name, "links.refresh", Refresh(links))],
