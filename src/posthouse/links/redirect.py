@@ -124,22 +124,30 @@ class Redirector:
         self._record(route, scope, headers)
         return route
 
-    def _record(self, route: Route, scope: Scope, headers: dict[bytes, bytes]) -> None:
-        """Note a GET of a plain route."""
+    def _record(
+        self,
+        route: Route,
+        scope: Scope,
+        headers: dict[bytes, bytes],
+        *,
+        method: str = "GET",
+        campaign: str = "",
+    ) -> None:
+        """Note a follow; `campaign` is what the follower's query says of it."""
         self.followed += 1
         self.recorder.record(
             Follow(
                 route.link_id,
                 route.workspace_id,
                 self.clock.epoch_s(),
-                "GET",
+                method,
                 self.trust.client_of(scope),
                 headers.get(b"user-agent", b""),
                 headers.get(b"referer", b""),
                 headers.get(b"sec-purpose")
                 or headers.get(b"purpose")
                 or headers.get(b"x-moz", b""),
-                route.campaign,
+                campaign or route.campaign,
             )
         )
 
@@ -204,22 +212,9 @@ class Redirector:
         location = self._location(request, route, query, rest)
         if route.is_counted and request.method == "GET" and not await self.spend(route):
             return pages.gone(request)
-        self.followed += 1
-        headers = request.headers
-        self.recorder.record(
-            Follow(
-                route.link_id,
-                route.workspace_id,
-                self.clock.epoch_s(),
-                request.method,
-                self.trust.client_of(request.scope),
-                headers.get("user-agent", "").encode("latin-1"),
-                headers.get("referer", "").encode("latin-1"),
-                (
-                    headers.get("sec-purpose") or headers.get("purpose") or headers.get("x-moz", "")
-                ).encode("latin-1"),
-                _campaign(query) or route.campaign,
-            )
+        headers = dict(reversed(request.scope["headers"]))  # of one that came twice, the first
+        self._record(
+            route, request.scope, headers, method=request.method, campaign=_campaign(query)
         )
         response = Response(status_code=route.status)
         response.raw_headers = redirect_headers(route.status, location)

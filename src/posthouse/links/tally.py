@@ -90,7 +90,7 @@ class Tally:
                     self.visitors[link, workspace, at_ms // _DAY_MS].add(event.visitor)
                 rows.append(
                     pack(
-                        13, 8, (at_ms - _2000_MS) * 1000, 16, workspace, 16, link,
+                        len(COLUMNS), 8, (at_ms - _2000_MS) * 1000, 16, workspace, 16, link,
                         8, first + place, 8, event.visitor,
                     )
                 )  # fmt: skip
