@@ -57,9 +57,7 @@ async def test_a_user_id_without_a_name_is_told_what_to_do() -> None:
         check_has_name(Account("", UNNAMED_UID, UNNAMED_UID))
 
 
-def test_programs_in_a_closed_folder_are_copied_whole(
-    tmp_path: Path, open_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_programs_in_a_closed_folder_are_copied_whole(tmp_path: Path, open_folder: Path) -> None:
     package = tmp_path / "closed" / "site-packages" / "some_postgres"
     (package / "bin").mkdir(parents=True)
     (package / "lib").mkdir()
@@ -67,13 +65,13 @@ def test_programs_in_a_closed_folder_are_copied_whole(
     (package / "bin" / "postgres").chmod(0o755)
     (package.parent / "some_postgres.libs").mkdir()
     (tmp_path / "closed").chmod(0o700)
-    monkeypatch.setattr("posthouse.embedded.programs.SHARED_COPIES", open_folder / "programs")
-    copy = reachable(package / "bin" / "postgres", Account("x", UNNAMED_UID, UNNAMED_UID))
+    program, account = package / "bin" / "postgres", Account("x", UNNAMED_UID, UNNAMED_UID)
+    copies = open_folder / "programs"
+    copy = reachable(program, account, copies)
     assert copy.is_relative_to(open_folder)
     assert (copy.parents[1] / "lib").is_dir()
     assert (copy.parents[2] / "some_postgres.libs").is_dir()
-    again = reachable(package / "bin" / "postgres", Account("x", UNNAMED_UID, UNNAMED_UID))
-    assert again == copy
+    assert reachable(program, account, copies) == copy
 
 
 def test_programs_that_can_be_reached_are_not_copied() -> None:

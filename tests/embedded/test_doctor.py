@@ -78,6 +78,22 @@ def test_a_folder_without_postgres_is_a_failure(tmp_path: Path) -> None:
     assert found["valkey program"].state is State.OK
 
 
+def test_it_tells_how_steps_are_confined() -> None:
+    found = machine.isolation()
+    assert found.state is State.OK
+    assert "landlock" in found.says
+    assert "seccomp" in found.says
+
+
+async def test_a_bucket_that_does_not_answer_is_found(tmp_path: Path) -> None:
+    url = "s3://key:secret@bucket?endpoint=http://127.0.0.1:9"
+    environ = {"POSTHOUSE_BLOBS_URL": url}
+    found = _by_name(await running.examine_running(environ, tmp_path))
+    assert found["storage"].state is State.FAIL
+    found = _by_name(await running.examine_running({}, tmp_path))
+    assert str(tmp_path / "blobs") in found["storage"].says
+
+
 def test_it_prints_words_or_json(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

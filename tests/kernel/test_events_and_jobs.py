@@ -42,14 +42,18 @@ class Heard:
 
 
 @pytest.fixture(scope="module")
-async def url(servers: Endpoints) -> str:
-    """A database of its own, so that the product's worker does not take these jobs."""
+async def url(servers: Endpoints) -> AsyncGenerator[str]:
+    """A database of its own, so that the product's worker does not take these jobs.
+
+    Dropped at the end: a worker that steals tests may come back to this file.
+    """
     admin = await asyncpg.connect(servers.database_url)
     await admin.execute("CREATE DATABASE jobs_test")
-    await admin.close()
     own = servers.database_url.replace("/posthouse?", "/jobs_test?")
     await migrate(own)
-    return own
+    yield own
+    await admin.execute("DROP DATABASE jobs_test WITH (FORCE)")
+    await admin.close()
 
 
 @pytest.fixture

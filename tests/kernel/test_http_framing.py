@@ -173,3 +173,15 @@ async def test_a_redirect_keeps_or_closes_the_connection_as_asked(port: int, mak
     answers = await exchange(port, follow + b"\r\n", body, closing, follow + b"\r\n", pause_s=0.1)
     assert answers.count(b"HTTP/1.1 302") == 3
     assert answers.count(b"connection: close") == 1
+
+
+async def test_a_body_that_comes_along_with_the_headers_does_not_count_as_headers(
+    port: int,
+) -> None:
+    """At once, and cut at each byte of the end of the headers."""
+    head = b"PUT /api/v1/files/upload HTTP/1.1\r\n" + HOST + b"Content-Length: 70000\r\n\r\n"
+    body = b"x" * 70_000
+    assert status_of(await exchange(port, head + body)) == 401
+    for cut in range(1, 5):
+        parts = head[:-cut], head[-cut:] + body
+        assert status_of(await exchange(port, *parts, pause_s=0.02)) == 401, cut

@@ -84,7 +84,8 @@ async def test_the_name_is_resolved_once_for_each_hop() -> None:
      "http://[::ffff:127.0.0.1]/", "http://0.0.0.0/", "http://10.0.0.1/", "http://2130706433/",
      "http://0x7f000001/", "http://localhost/", "http://[fe80::1%25eth0]/", "http://100.64.0.1/",
      "ftp://example.com/", "file:///etc/passwd", "http://user@example.com/", "gopher://x/",
-     "http://1.1.1.1:22/", "http://[::1", "http:///x", "", "http://224.0.0.1/"],
+     "http://1.1.1.1:22/", "http://[::1", "http:///x", "", "http://224.0.0.1/",
+     f"http://{'a' * 64}.example/", "http://b\u00fccher.invalid/", "http://example.com/\u00fc"],
 )  # fmt: skip
 async def test_what_is_not_on_the_internet_is_refused(url: str) -> None:
     with pytest.raises((OutboundRefusedError, OutboundFailedError)) as raised:
@@ -111,6 +112,41 @@ async def test_a_redirect_inside_is_refused() -> None:
         client = outbound(port, redirects=3)
         with pytest.raises(OutboundRefusedError):
             await client.request("GET", f"http://public.example:{port}/")
+
+
+@pytest.mark.parametrize(
+    ("location", "asked"),
+    [(b"/\xc3\xa9 \xff", b"/%C3%A9%20%FF"), (b"/%41?a=%zz", b"/%41?a=%zz")],
+)
+async def test_a_redirect_is_read_whatever_bytes_it_has(location: bytes, asked: bytes) -> None:
+    async def lead(head: bytes, writer: asyncio.StreamWriter) -> None:
+        is_first = head.startswith(b"GET / ")
+        writer.write(b"HTTP/1.1 302 Found\r\n" if is_first else b"HTTP/1.1 200 OK\r\n")
+        writer.write(b"Location: " + location + b"\r\nContent-Length: 0\r\n\r\n")
+
+    async with server(lead) as (port, seen):
+        client = outbound(port, redirects=1)
+        assert (await client.request("GET", f"http://public.example:{port}/")).status == 200
+    assert seen[1].startswith(b"GET " + asked + b" ")
+
+
+async def test_a_redirect_to_no_url_is_refused() -> None:
+    async def lead(head: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 302 Found\r\nLocation: http://[::1\r\nContent-Length: 0\r\n\r\n")
+
+    async with server(lead) as (port, _):
+        with pytest.raises(OutboundRefusedError, match="not a URL"):
+            await outbound(port, redirects=1).request("GET", f"http://public.example:{port}/")
+
+
+async def test_of_a_long_body_the_begin_is_read_if_that_is_enough() -> None:
+    async def long(head: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n" + b"ab" * 70_000)
+
+    async with server(long) as (port, _):
+        client = outbound(port, body_bytes=1001, cuts_body=True)
+        answer = await client.request("GET", f"http://public.example:{port}/")
+    assert answer.body == b"ab" * 500 + b"a"
 
 
 async def test_redirects_are_counted_and_lose_credentials() -> None:

@@ -73,3 +73,20 @@ async def test_the_answer_is_sought_outside_of_the_askers_transaction(runtime: R
     async with db.begin():
         assert db.is_open
         assert await Together(answer).ask(1) is False
+
+
+async def test_a_question_that_comes_as_the_last_answer_goes_is_answered() -> None:
+    """Whoever is woken by an answer asks the next thing before the answering task is done."""
+
+    async def answer(questions: Sequence[int]) -> Sequence[int]:
+        return list(questions)
+
+    together: Together[int, int] = Together(answer, at_once=1)
+
+    async def ask_on() -> None:
+        for number in range(200):
+            assert await together.ask(number) == number
+
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        for _ in range(5):
+            group.create_task(ask_on())

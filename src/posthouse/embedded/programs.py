@@ -70,17 +70,18 @@ def postgres_major(folder: Path) -> int:
     return int(said[1]) if said else 0
 
 
-def reachable(program: Path, account: Account | None) -> Path:
+def reachable(program: Path, account: Account | None, copies: Path = SHARED_COPIES) -> Path:
     """Give the path of `program` where `account` can run it, copied there if need be.
 
     A virtual environment under /root is closed to the account that Postgres runs under. The copy
-    is made once per machine, with the libraries that auditwheel puts beside the package.
+    is made once per machine, with the libraries that auditwheel puts beside the package: in
+    `copies`, or in the temporary folder where that cannot be written to.
     """
     if account is None or _can_reach(program, account):
         return program
     package = _package_root(program)
     size = program.stat().st_size
-    target = _copies_folder() / f"{package.name}-{size}-{int(program.stat().st_mtime)}"
+    target = _copies_folder(copies) / f"{package.name}-{size}-{int(program.stat().st_mtime)}"
     if not target.exists():
         _copy(package, target)
     return target / program.relative_to(package.parent)
@@ -129,16 +130,16 @@ def _may_execute(mode: os.stat_result, account: Account) -> bool:
     return bool(mode.st_mode & stat.S_IXOTH)
 
 
-def _copies_folder() -> Path:
+def _copies_folder(wanted: Path) -> Path:
     """A folder that root owns and everybody may pass through.
 
     Raises:
         EmbeddedError: somebody else made the one in the temporary folder.
     """
     with contextlib.suppress(OSError):
-        SHARED_COPIES.mkdir(mode=0o755, parents=True, exist_ok=True)
-        if os.access(SHARED_COPIES, os.W_OK):
-            return SHARED_COPIES
+        wanted.mkdir(mode=0o755, parents=True, exist_ok=True)
+        if os.access(wanted, os.W_OK):
+            return wanted
     folder = Path(tempfile.gettempdir()) / "posthouse-programs"
     folder.mkdir(mode=0o755, exist_ok=True)
     owned = folder.lstat()

@@ -88,6 +88,11 @@ class Principal:
         if self.scopes is not None and scope.name not in self.scopes:
             raise ForbiddenError(f"This key lacks the scope {scope.name}.")
 
+    def may(self, scope: Scope) -> bool:
+        """Whether the principal has `scope`."""
+        is_named = self.scopes is None or scope.name in self.scopes
+        return is_named and self.role.covers(scope.least_role)
+
 
 class Authenticator(Protocol):
     """Finds the principal of a bearer token."""

@@ -7,11 +7,14 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import httpx
 
 from posthouse.kernel.errors import EXIT_CODES, STATUS, Kind
+
+if TYPE_CHECKING:
+    from rich.table import Table as RichTable
 
 _TIMEOUT_S = 30.0
 _NO_ADDRESS = (
@@ -82,9 +85,38 @@ class Client:
         Raises:
             SystemExit: there was no answer, or it was an error.
         """
+        return self._ask(method, path, params, json=body)
+
+    def send_form(
+        self, path: str, fields: Mapping[str, str], filename: str, opened: IO[bytes]
+    ) -> Any:
+        """Send a form with fields and one file, and give what the answer holds.
+
+        Raises:
+            SystemExit: there was no answer, or it was an error.
+        """
+        files = {"file": (filename, opened)}
+        return self._ask("POST", path, None, data=dict(fields), files=files).json()
+
+    @contextmanager
+    def stream(self, url: str) -> Generator[httpx.Response]:
+        """Read a signed address piece by piece; no key goes along.
+
+        Raises:
+            SystemExit: there was no answer, or it was an error.
+        """
+        with httpx.Client(timeout=_TIMEOUT_S) as plain, plain.stream("GET", url) as response:
+            if response.is_error:
+                response.read()
+                fail(_words(response), _exit_code(response.status_code))
+            yield response
+
+    def _ask(
+        self, method: str, path: str, params: Mapping[str, Any] | None, **sent: Any
+    ) -> httpx.Response:
         wanted = {name: value for name, value in (params or {}).items() if value is not None}
         try:
-            response = self.http.request(method, f"/api/v1{path}", json=body, params=wanted)
+            response = self.http.request(method, f"/api/v1{path}", params=wanted, **sent)
         except httpx.HTTPError as error:
             fail(
                 f"{self.http.base_url} does not answer ({type(error).__name__}). Is it running?", 69
@@ -132,15 +164,8 @@ def show(data: Any, *, as_json: bool, table: Callable[[], "Table"]) -> None:
         sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False) + "\n")
         return
     from rich.console import Console  # noqa: PLC0415  slow to import
-    from rich.table import Table as RichTable  # noqa: PLC0415
 
-    made = table()
-    rich_table = RichTable(title=made.title, title_justify="left")
-    for column in made.columns:
-        rich_table.add_column(column, overflow="fold")
-    for row in made.rows:
-        rich_table.add_row(*(_cell(value) for value in row))
-    Console().print(rich_table)
+    Console().print(table().drawn())
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +175,18 @@ class Table:
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[object]]
+
+    def drawn(self) -> "RichTable":
+        """Draw it for a terminal; nothing of it is read as markup."""
+        from rich.table import Table as RichTable  # noqa: PLC0415  slow to import
+
+        drawn = RichTable(title=self.title, title_justify="left")
+        for place, column in enumerate(self.columns):
+            # What a row is known by stays in one piece, to be copied.
+            drawn.add_column(column, overflow="fold", no_wrap=place == 0)
+        for row in self.rows:
+            drawn.add_row(*(_cell(value) for value in row))
+        return drawn
 
 
 def _cell(value: object) -> str:

@@ -9,6 +9,9 @@ from posthouse.kernel.edge import App
 _EXPOSED = (
     "ETag", "Link", "Location", "RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-Id",
     "Idempotency-Replayed",
+    "Tus-Resumable", "Tus-Version", "Tus-Extension", "Tus-Max-Size", "Tus-Checksum-Algorithm",
+    "Upload-Offset", "Upload-Length", "Upload-Defer-Length", "Upload-Metadata", "Upload-Concat",
+    "Upload-Expires",
 )  # fmt: skip
 
 
@@ -20,9 +23,11 @@ def with_cors(app: App, origins: Sequence[str]) -> App:
         app,
         allow_origins=list(origins),
         allow_credentials=True,
-        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+        allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
         allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-Match",
-                       "Accept-Version"],
+                       "Accept-Version", "Range", "Tus-Resumable", "Upload-Offset",
+                       "Upload-Length", "Upload-Defer-Length", "Upload-Metadata", "Upload-Concat",
+                       "Upload-Checksum", "X-HTTP-Method-Override", "X-Requested-With"],
         expose_headers=list(_EXPOSED),
         max_age=600,
     )  # fmt: skip

@@ -71,6 +71,18 @@ class Hosts(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class AllHosts:
+    """Some hosts that never change, beside those that somebody keeps."""
+
+    hosts: Hosts
+    fixed: frozenset[str]
+
+    def serves(self, host: str) -> bool:
+        """Whether `host` (lower case, no port) is one of ours."""
+        return host in self.fixed or self.hosts.serves(host)
+
+
+@dataclass(frozen=True, slots=True)
 class EdgeLimits:
     """Sizes in bytes, times in seconds."""
 
@@ -118,11 +130,15 @@ def one_host(headers: Iterable[tuple[bytes, bytes]], limits: EdgeLimits) -> str:
 
 @dataclass(slots=True)
 class BodyMeter:
-    """Wraps `receive`: counts the body and insists that it keeps arriving."""
+    """Wraps `receive`: counts the body and insists that it keeps arriving.
+
+    A route that reads its body as a stream sets `is_streamed`, and counts by a limit of its own.
+    """
 
     receive: Receive
     limits: EdgeLimits
     clock: Clock
+    is_streamed: bool = False
     _bytes: int = field(default=0, init=False)
     _started: float = field(default=0.0, init=False)
 
@@ -143,7 +159,7 @@ class BodyMeter:
             raise BodyTimeoutError(headers={"Connection": "close"}) from error
         if message["type"] == "http.request":
             self._bytes += len(message.get("body", b""))
-            if self._bytes > self.limits.body_bytes:
+            if self._bytes > self.limits.body_bytes and not self.is_streamed:
                 raise TooLargeError(
                     f"At most {self.limits.body_bytes} bytes are read here.",
                     headers={"Connection": "close"},
@@ -199,7 +215,7 @@ class Edge:
         answer = _Answer(send, request_id, varies=scope["path"].startswith("/api/"))
         try:
             self._check(scope, headers.get(b"accept-version"))
-            meter = BodyMeter(receive, self.limits, self.clock)
+            meter = scope["state"]["meter"] = BodyMeter(receive, self.limits, self.clock)
             await self.app(scope, meter, answer)
         except Exception as error:  # noqa: BLE001  the last place that can answer
             await self._answer_error(error, scope, receive, answer)
@@ -226,9 +242,9 @@ class Edge:
             log.error(
                 "unexpected error", exc_info=error, extra={"request_id": answer.request_id.decode()}
             )
+        self.metrics.errors.labels(ours.code).inc()
         if answer.status:
             return
-        self.metrics.errors.labels(ours.code).inc()
         await problem_response(ours, answer.request_id.decode())(scope, receive, answer)
 
     def _route_version(self, scope: Scope, header: bytes | None) -> None:

@@ -24,10 +24,13 @@ class Kind(StrEnum):
     STALE = "stale"
     TOO_LARGE = "too-large"
     MEDIA_TYPE = "media-type"
+    RANGE = "range"
     MISDIRECTED = "misdirected"
     INVALID = "invalid"
+    LOCKED = "locked"
     RATE_LIMITED = "rate-limited"
     HEADERS_TOO_LARGE = "headers-too-large"
+    CHECKSUM = "checksum"
     INTERNAL = "internal"
     UPSTREAM = "upstream"
     UNAVAILABLE = "unavailable"
@@ -48,10 +51,13 @@ STATUS: Mapping[Kind, int] = {
     Kind.STALE: 412,
     Kind.TOO_LARGE: 413,
     Kind.MEDIA_TYPE: 415,
+    Kind.RANGE: 416,
     Kind.MISDIRECTED: 421,
     Kind.INVALID: 422,
+    Kind.LOCKED: 423,
     Kind.RATE_LIMITED: 429,
     Kind.HEADERS_TOO_LARGE: 431,
+    Kind.CHECKSUM: 460,  # of tus alone
     Kind.INTERNAL: 500,
     Kind.UPSTREAM: 502,
     Kind.UNAVAILABLE: 503,
@@ -76,7 +82,14 @@ EXIT_CODES: Mapping[Kind, int] = {
 }
 
 RETRYABLE = frozenset(
-    {Kind.RATE_LIMITED, Kind.UNAVAILABLE, Kind.UPSTREAM, Kind.UPSTREAM_TIMEOUT, Kind.STORAGE_FULL}
+    {
+        Kind.RATE_LIMITED,
+        Kind.LOCKED,
+        Kind.UNAVAILABLE,
+        Kind.UPSTREAM,
+        Kind.UPSTREAM_TIMEOUT,
+        Kind.STORAGE_FULL,
+    }
 )
 
 
@@ -259,7 +272,7 @@ class OverloadedError(UnavailableError):
 
 
 class StorageFullError(PosthouseError):
-    """The disk of the database is full; reads still work."""
+    """A disk is full, of the database or of the files; reads still work."""
 
     kind = Kind.STORAGE_FULL
     code = "storage-full"

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from posthouse.kernel.errors import (
+    InternalError,
     MalformedError,
     MethodError,
     NotFoundError,
@@ -21,7 +22,7 @@ from posthouse.kernel.problems import input_error, problem_response
 
 
 def install_handlers(api: FastAPI) -> None:
-    """Register the translations; whatever they do not know is left to the edge."""
+    """Register the translations; what nobody meant to raise is answered here and told the edge."""
 
     async def ours(request: Request, error: Exception) -> Response:
         assert isinstance(error, PosthouseError)  # noqa: S101  registered for this class only
@@ -35,9 +36,15 @@ def install_handlers(api: FastAPI) -> None:
         assert isinstance(error, HTTPException)  # noqa: S101  as above
         return problem_response(_of_http(api, request, error), request.state.request_id)
 
+    async def unexpected(request: Request, error: Exception) -> Response:
+        # Starlette sends this in place of its own plain text, and raises the error on to the edge.
+        del error
+        return problem_response(InternalError(), request.state.request_id)
+
     api.add_exception_handler(PosthouseError, ours)
     api.add_exception_handler(RequestValidationError, invalid)
     api.add_exception_handler(HTTPException, http)
+    api.add_exception_handler(Exception, unexpected)
 
 
 def _of_http(api: FastAPI, request: Request, error: HTTPException) -> PosthouseError:

@@ -69,6 +69,19 @@ class Owner:
     name: str
 
 
+def require_key(key: str) -> None:
+    """Refuse a key that is not usable.
+
+    Raises:
+        IdempotencyKeyError: it is empty, longer than 255 characters or not printable ASCII.
+    """
+    if not 0 < len(key) <= MAX_KEY_LENGTH or not key.isascii() or not key.isprintable():
+        raise IdempotencyKeyError(
+            f"Send 1 to {MAX_KEY_LENGTH} printable ASCII characters.",
+            fields=[FieldProblem("header.idempotency-key", "invalid", "not a usable key")],
+        )
+
+
 async def once(
     db: Database,
     request: Request,
@@ -83,11 +96,7 @@ async def once(
         IdempotencyMismatchError: the key belongs to another method, path, query or body.
         IdempotencyInFlightError: the first request has not ended yet.
     """
-    if not 0 < len(key) <= MAX_KEY_LENGTH or not key.isascii() or not key.isprintable():
-        raise IdempotencyKeyError(
-            f"Send 1 to {MAX_KEY_LENGTH} printable ASCII characters.",
-            fields=[FieldProblem("header.idempotency-key", "invalid", "not a usable key")],
-        )
+    require_key(key)
     fingerprint = _fingerprint(request, await request.body())
     async with db.begin() as tx:
         if not await tx.fetchval(_LOCK, _lock_number(owner, key)):

@@ -15,6 +15,7 @@ from posthouse.kernel.errors import NotFoundError
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _VALUE = {character: value for value, character in enumerate(ALPHABET)}
 _LENGTH = 26
+_PAIRS = [first + second for first in ALPHABET for second in ALPHABET]
 # 26 characters hold 130 bits, so the first carries only three of the 128.
 _BODY = re.compile(f"[0-7][{ALPHABET}]{{{_LENGTH - 1}}}")
 
@@ -33,9 +34,9 @@ class Prefix:
     def show(self, value: UUID) -> str:
         """Write an id as callers see it."""
         number = value.int
-        return f"{self.name}_" + "".join(
-            ALPHABET[(number >> shift) & 31] for shift in range(5 * (_LENGTH - 1), -1, -5)
-        )
+        # Two characters at a time: a thousand pairs are looked up faster than made.
+        pairs = [_PAIRS[number >> shift & 1023] for shift in range(120, -1, -10)]
+        return f"{self.name}_{''.join(pairs)}"
 
     def read(self, text: str) -> UUID:
         """Read an id that a caller sent.

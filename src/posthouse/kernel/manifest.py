@@ -6,6 +6,7 @@ from typing import Any, TypeVar, cast
 
 from posthouse.kernel.addresses import ProxyTrust
 from posthouse.kernel.auth import Authenticator
+from posthouse.kernel.blobs import Blobs
 from posthouse.kernel.cache import Cache
 from posthouse.kernel.clock import Clock
 from posthouse.kernel.db import Database
@@ -17,7 +18,9 @@ from posthouse.kernel.otel import Tracing
 from posthouse.kernel.passwords import Passwords
 from posthouse.kernel.ratelimit import Limiter, Rate, StrictLimiter
 from posthouse.kernel.routing import Routes
+from posthouse.kernel.sandbox import Sandbox
 from posthouse.kernel.supervise import Loop
+from posthouse.kernel.work import WorkKind, WorkKinds
 
 T = TypeVar("T")
 
@@ -37,6 +40,9 @@ class Parts:
     metrics: Metrics
     tracing: Tracing
     edge_limits: EdgeLimits
+    work_kinds: WorkKinds
+    sandbox: Sandbox
+    blobs: Blobs
     secret: str = field(repr=False)
     public_url: str
     data_dir: str
@@ -60,21 +66,25 @@ class Doors:
 class Built:
     """A slice that has its collaborators; every part is optional.
 
-    `services` are what routes ask for by class; `loops` run in each HTTP process and
-    `worker_loops` in each worker; `front` answers the root, in front of the API; `on_close` runs
-    when the process stops, in reverse order of building.
+    `services` are what routes ask for by class; `more_hosts` are served beside those of `hosts`;
+    `loops` run in each HTTP process and `worker_loops` in each worker; `front` answers the root, in
+    front of the API; `work` are the kinds of task that it runs; `drain` ends what runs in a worker
+    that stops; `on_close` runs when the process stops, in reverse order of building.
     """
 
     services: Mapping[type, object] = field(default_factory=dict[type, object])
     door: object | None = None
     authenticator: Authenticator | None = None
     hosts: Hosts | None = None
+    more_hosts: Sequence[str] = ()
     front: App | None = None
     jobs: Sequence[JobKind] = ()
     crons: Sequence[CronKind] = ()
     listeners: Sequence[Listener] = ()
     loops: Sequence[Loop] = ()
     worker_loops: Sequence[Loop] = ()
+    work: Sequence[WorkKind] = ()
+    drain: Callable[[], Awaitable[None]] | None = None
     on_close: Callable[[], Awaitable[None]] | None = None
 
 
@@ -83,13 +93,17 @@ class Slice:
     """One slice: its name, how it is built, and what it adds to the API, the CLI and the worker.
 
     `settings` names its block in the settings; `rates` are its own rate classes; `commands` is
-    the module path of its Typer app, imported only by the CLI.
+    the module path of its Typer app, imported only by the CLI. `sandboxed` are the modules whose
+    functions run in children (`kernel.sandbox`). `bare_routes` lie outside of the API's versions,
+    below `/-/`.
     """
 
     name: str
     build: Callable[[Parts, Doors], Awaitable[Built]]
     routes: Sequence[Routes] = ()
+    bare_routes: Sequence[Routes] = ()
     rates: Callable[[Any], Sequence[Rate]] = lambda _: ()
     events: Sequence[type[Event]] = ()
     commands: str | None = None
+    sandboxed: Sequence[str] = ()
     openapi: Callable[[dict[str, Any]], None] = lambda _: None

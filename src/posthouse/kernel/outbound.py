@@ -12,10 +12,11 @@ import asyncio
 import ipaddress
 import socket
 import ssl
+import string
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 import httpcore
 from httpcore._backends.anyio import AnyIOBackend
@@ -55,10 +56,14 @@ class OutboundTimeoutError(PosthouseError):
 
 @dataclass(frozen=True, slots=True)
 class OutboundLimits:
-    """`ports` that may be called; `allows` says which addresses are out on the internet."""
+    """`ports` that may be called; `allows` says which addresses are out on the internet.
+
+    A body of more than `body_bytes` is a failure, or with `cuts_body` only its begin is read.
+    """
 
     deadline_s: float = 5.0
     body_bytes: int = 65_536
+    cuts_body: bool = False
     redirects: int = 0
     ports: frozenset[int] = frozenset({80, 443})
     allows: Callable[[Address], bool] = is_public
@@ -136,14 +141,15 @@ class Outbound:
             location = answer.headers.get("location")
             if self.limits.redirects == 0 or answer.status not in _REDIRECTS or not location:
                 return answer
-            if urlsplit(location).hostname not in {None, urlsplit(url).hostname}:
+            target = _joined(url, location)
+            if urlsplit(target).hostname != urlsplit(url).hostname:
                 # Credentials were meant for the first host only.
                 headers = {
                     name: value
                     for name, value in headers.items()
                     if name.lower() not in {"authorization", "cookie"}
                 }
-            url = urljoin(url, location)
+            url = target
             if answer.status in {301, 302, 303}:
                 method, body = "GET", b""
         raise OutboundFailedError("It redirects too often.")
@@ -162,7 +168,10 @@ class Outbound:
                 async for chunk in response.aiter_stream():
                     received += chunk
                     if len(received) > self.limits.body_bytes:
-                        raise OutboundFailedError("The answer is too large.")
+                        if not self.limits.cuts_body:
+                            raise OutboundFailedError("The answer is too large.")
+                        del received[self.limits.body_bytes :]
+                        break
                 return Answer(
                     status=response.status,
                     headers={
@@ -191,12 +200,14 @@ class Outbound:
             raise OutboundRefusedError("It is not a URL.") from error
         if parts.scheme not in {"http", "https"} or not host or parts.username is not None:
             raise OutboundRefusedError("It must be a plain http or https URL.")
+        if not url.isascii():
+            raise OutboundRefusedError("It must be in ASCII; encode what is not.")
         port = port or (443 if parts.scheme == "https" else 80)
         if port not in self.limits.ports:
             raise OutboundRefusedError(f"Port {port} is not allowed.")
         try:
             found = await self.resolve(host, port)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # a label of more than 63 characters is the latter
             raise OutboundFailedError("The name has no address.") from error
         addresses = [ipaddress.ip_address(one.partition("%")[0]) for one in found]
         if not addresses:
@@ -204,3 +215,17 @@ class Outbound:
         if not all(self.limits.allows(one) for one in addresses):
             raise OutboundRefusedError("It leads into a private network.")
         return str(addresses[0])
+
+
+def _joined(url: str, location: str) -> str:
+    """Where a redirect leads; servers send bytes that belong into no URL, so they are encoded.
+
+    Raises:
+        OutboundRefusedError: it leads to nothing that is a URL.
+    """
+    try:
+        target = urljoin(url, quote(location.encode("latin-1"), safe=string.punctuation))
+        urlsplit(target)
+    except ValueError as error:
+        raise OutboundRefusedError("It redirects to what is not a URL.") from error
+    return target

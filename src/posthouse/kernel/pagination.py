@@ -69,7 +69,9 @@ class Paging:
         shown = rows[: self.keyset.limit]
         if len(rows) <= self.keyset.limit:
             return Page(items=[show(row) for row in shown], next_cursor=None)
-        payload = json.dumps([self.list_name, *key(shown[-1])], separators=(",", ":"))
+        payload = json.dumps(
+            [self.list_name, *key(shown[-1])], separators=(",", ":"), ensure_ascii=False
+        )
         cursor = self.signer.seal(payload.encode())
         url = self.request.url.include_query_params(cursor=cursor)
         self.response.headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
@@ -99,7 +101,7 @@ def paging(
         int, Query(ge=1, le=MAX_LIMIT, description="How many items to show at most.")
     ] = DEFAULT_LIMIT,
     cursor: Annotated[
-        str | None, Query(max_length=2048, description="`next_cursor` of the page before.")
+        str | None, Query(max_length=3072, description="`next_cursor` of the page before.")
     ] = None,
 ) -> Paging:
     """Read `limit` and `cursor`; for `Depends`."""

@@ -61,6 +61,11 @@ class Policy:
     rate: str = "default"
     is_idempotent: bool = False
     reads_json: bool = False
+    streams: tuple[str, ...] = ()
+    takes_any_query: bool = False
+    keeps_key: bool = False
+    stream_schema: dict[str, Any] | None = None
+    parameters: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +125,13 @@ class Endpoint(APIRoute):
 
         async def admit_and_run(gate: Gate, request: Request) -> Response:
             _require_acceptable(request)
-            _refuse_unknown_parameters(request, known)
+            if not policy.takes_any_query:
+                _refuse_unknown_parameters(request, known)
             verdict = await gate.admit(request, policy)
             if policy.reads_json:
                 await _read_json(request)
+            if policy.streams:
+                request.state.meter.is_streamed = True
             key = request.headers.get("idempotency-key")
             if key is not None and policy.is_idempotent:
                 response = await idempotency.once(
@@ -274,16 +282,34 @@ class Routes:
         rate: str = "default",
         is_idempotent: bool | None = None,
         reads_json: bool | None = None,
+        streams: Sequence[str] = (),
+        keeps_key: bool | None = None,
+        stream_schema: dict[str, Any] | None = None,
+        takes_any_query: bool = False,
+        parameters: Sequence[dict[str, Any]] = (),
         **options: Any,
     ) -> Callable[[Callable[..., Awaitable[T]]], Callable[..., Awaitable[T]]]:
-        """Declare a route; `needs=None` without `is_open` means that anybody may call it."""
+        """Declare a route; `needs=None` without `is_open` means that anybody may call it.
+
+        `streams` are the media types of a body that the endpoint reads as a stream, and
+        `stream_schema` is what is in it if it is no plain text; with `keeps_key` it honours an
+        `Idempotency-Key` by itself. `parameters` are further ones that it reads by itself, in
+        OpenAPI's terms; with `takes_any_query` it checks its whole query.
+        """
         writes = method in {"POST", "PUT", "PATCH"}
         policy = Policy(
             needs=needs,
             is_open=is_open,
             rate=rate,
-            is_idempotent=method == "POST" if is_idempotent is None else is_idempotent,
-            reads_json=writes if reads_json is None else reads_json,
+            is_idempotent=method == "POST" and not streams
+            if is_idempotent is None
+            else is_idempotent,
+            reads_json=writes and not streams if reads_json is None else reads_json,
+            streams=tuple(streams),
+            takes_any_query=takes_any_query,
+            keeps_key=bool(streams) if keeps_key is None else keeps_key,
+            stream_schema=stream_schema,
+            parameters=tuple(parameters),
         )
 
         responses: dict[int | str, Any] = options.pop("responses", {})
@@ -333,7 +359,9 @@ def _errors(
         found.append(NotFoundError)
     if policy.reads_json:
         found += [MalformedJsonError, MediaTypeError, TooLargeError]
-    if policy.is_idempotent:
+    if policy.streams:
+        found += [MediaTypeError, TooLargeError]
+    if policy.is_idempotent or policy.keeps_key:
         found += [idempotency.IdempotencyInFlightError, idempotency.IdempotencyMismatchError]
     return found
 
@@ -343,8 +371,15 @@ def _extra(policy: Policy) -> dict[str, Any]:
     if policy.needs is not None:
         extra["x-scope"] = policy.needs.name
         extra["security"] = [{"bearer": []}, *([{}] if policy.is_open else [])]
-    if policy.is_idempotent:
-        extra["parameters"] = [
+    if policy.streams:
+        schema = policy.stream_schema or {"type": "string", "minLength": 1}
+        extra["requestBody"] = {
+            "required": True,
+            "content": {media_type: {"schema": schema} for media_type in policy.streams},
+        }
+    extra["parameters"] = list(policy.parameters)
+    if policy.is_idempotent or policy.keeps_key:
+        extra["parameters"].append(
             {
                 "name": "Idempotency-Key",
                 "in": "header",
@@ -352,7 +387,7 @@ def _extra(policy: Policy) -> dict[str, Any]:
                 "description": "Makes a repetition of this request safe for 24 hours.",
                 "schema": {"type": "string", "pattern": idempotency.KEY_PATTERN},
             }
-        ]
+        )
     return extra
 
 

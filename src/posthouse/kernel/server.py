@@ -52,6 +52,7 @@ class GuardedProtocol(HttpToolsProtocol):
     _address: str = ""
     _headers_since: float | None = None
     _header_bytes: int = 0
+    _has_begun: bool = False
 
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -74,12 +75,15 @@ class GuardedProtocol(HttpToolsProtocol):
 
     @override
     def data_received(self, data: bytes) -> None:
-        if self._headers_since is not None:
-            self._header_bytes += len(data)
-            if self._header_bytes > self.limits.header_bytes and not self.headers_are_complete:
-                self._refuse(HeadersTooLargeError())
-                return
+        # What comes in one read may be the end of a body, a whole header section and the beginning
+        # of its body. A section that goes on in the next read is counted from there on.
+        self._has_begun = False
         super().data_received(data)
+        if self.headers_are_complete or self._has_begun:
+            return
+        self._header_bytes += len(data)
+        if self._header_bytes > self.limits.header_bytes:
+            self._refuse(HeadersTooLargeError())
 
     @property
     def headers_are_complete(self) -> bool:
@@ -90,6 +94,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self._headers_since = self.loop.time()
         self._header_bytes = 0
+        self._has_begun = True
         super().on_message_begin()
 
     @override

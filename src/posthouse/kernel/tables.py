@@ -16,6 +16,8 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import UserDefinedType
+from typing_extensions import override
 
 metadata = MetaData(
     naming_convention={
@@ -29,6 +31,16 @@ metadata = MetaData(
 
 NOW = text("now()")
 TIME = DateTime(timezone=True)
+
+
+class Xid8(UserDefinedType[int]):
+    """Postgres' 64-bit transaction id."""
+
+    cache_ok = True
+
+    @override
+    def get_col_spec(self, **kw: object) -> str:
+        return "xid8"
 
 
 def made_at() -> Column[object]:

@@ -27,13 +27,17 @@ class Together(Generic[Q, A]):
     most: int = 200
     _asked: list[tuple[Q, asyncio.Future[A]]] = field(default_factory=list[Any], init=False)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]], init=False)
+    _answering: int = field(default=0, init=False)
 
     async def ask(self, question: Q) -> A:
         """Give the answer to one question; it is sought after this call, never before."""
         loop = asyncio.get_running_loop()
         found: asyncio.Future[A] = loop.create_future()
         self._asked.append((question, found))
-        if len(self._tasks) < self.at_once:
+        # Counted by those who answer, not by their tasks: one that has seen that nothing is asked
+        # any more is not done yet, and would leave a question that comes just then to nobody.
+        if self._answering < self.at_once:
+            self._answering += 1
             # In a context of its own: the asker's may hold an open transaction.
             task = loop.create_task(self._answer_all(), context=Context())
             self._tasks.add(task)
@@ -41,6 +45,12 @@ class Together(Generic[Q, A]):
         return await found
 
     async def _answer_all(self) -> None:
+        try:
+            await self._answer_what_is_asked()
+        finally:
+            self._answering -= 1
+
+    async def _answer_what_is_asked(self) -> None:
         while self._asked:
             taken, self._asked = self._asked[: self.most], self._asked[self.most :]
             answers: Sequence[A | Exception]

@@ -6,6 +6,8 @@ error.
 
 import re
 import secrets
+from collections.abc import Generator
+from contextlib import contextmanager
 from contextvars import ContextVar
 
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
@@ -20,6 +22,16 @@ def accept(header: str | None) -> str:
     traceparent = f"00-{trace_id}-{secrets.token_hex(8)}-{flags}"
     _current.set(traceparent)
     return traceparent
+
+
+@contextmanager
+def resumed(trace_id: str) -> Generator[None]:
+    """Let the block belong to a trace of which the id was kept; to none if that is empty."""
+    token = _current.set(f"00-{trace_id}-{secrets.token_hex(8)}-01" if trace_id else None)
+    try:
+        yield
+    finally:
+        _current.reset(token)
 
 
 def current() -> str | None:

@@ -8,13 +8,18 @@ from pathlib import Path
 
 from posthouse.embedded import lockfile, postgres, programs
 from posthouse.embedded.errors import EmbeddedError
+from posthouse.kernel.confine import measures
 from posthouse.operate import ports
 from posthouse.operate.environment import DEFAULT_HOST, DEFAULT_PORT
 from posthouse.operate.findings import Finding, fail, fine, warn
 
 WARN_FREE = 0.10
 FAIL_FREE = 0.05
-EXTRAS = {"geo": ("maxminddb",), "otel": ("opentelemetry",)}
+EXTRAS = {
+    "files": ("obstore", "pyvips", "duckdb", "typst", "reportlab", "pypdfium2", "yaml"),
+    "geo": ("maxminddb",),
+    "otel": ("opentelemetry",),
+}
 OTHERS_BITS = 0o077
 
 
@@ -29,6 +34,7 @@ def examine_machine(environ: Mapping[str, str], root: Path) -> list[Finding]:
         port(environ, root),
         *server_programs(environ),
         speed(),
+        isolation(),
         *extras(),
     ]
 
@@ -150,6 +156,21 @@ def speed() -> Finding:
         names = " ".join(missing)
         return warn("speed", f"{names} cannot be imported.", f"Run: pip install {names}")
     return fine("speed", "uvloop and httptools are here.")
+
+
+def isolation() -> Finding:
+    """How children that work on files are confined on this machine."""
+    has = measures()
+    missing = [
+        name for name in ("landlock", "seccomp") if not any(one.startswith(name) for one in has)
+    ]
+    if missing:
+        return warn(
+            "isolation",
+            f"Steps that work on files are held by {', '.join(has)} alone.",
+            f"Use a kernel with {' and '.join(missing)}; files of strangers are a risk without.",
+        )
+    return fine("isolation", f"Steps that work on files are held by {', '.join(has)}.")
 
 
 def extras() -> Iterator[Finding]:
