@@ -5,7 +5,7 @@ import asyncio
 import httpx
 import pytest
 
-from posthouse.links.search import search_pattern
+from posthouse.kernel.search import pattern
 from posthouse.links.store import links as store
 from posthouse.runtime import Runtime
 from tests.make import Maker
@@ -114,10 +114,10 @@ async def test_a_search_uses_the_trigram_index(runtime: Runtime, make: Maker) ->
             "FROM generate_series(1, 20000) AS n",
             principal.workspace_id,
         )
+    await make.analyze("links")
     async with runtime.parts.db.begin() as tx:
-        await tx.execute("ANALYZE links")
         await tx.execute(store._PLAN_EACH_TIME)
-        arguments = (principal.workspace_id, search_pattern("c4ca4238"), None, None, None, 21)
+        arguments = (principal.workspace_id, pattern("c4ca4238"), None, None, None, 21)
         plan = "\n".join(row[0] for row in await tx.fetch("EXPLAIN " + store._NEWEST, *arguments))
     assert "ix_links_search" in plan
 

@@ -63,15 +63,21 @@ from posthouse.kernel.errors import FieldProblem, InvalidInputError, StaleError
 from posthouse.kernel.etags import etag, if_match
 from posthouse.kernel.pagination import Page, PagingDep
 from posthouse.kernel.routing import Endpoint, Routes, current_principal, service
+from posthouse.kernel.uploads import FORMS, TaskAccepted, UploadDep, accept
+from posthouse.tasks.public import TASK, EmptyUploadError, Imports
+
+IMPORT = "users.import"
 
 routes = Routes.of("accounts")
 
+the_imports = service(Imports)
 the_accounts = service(Accounts)
 the_sessions = service(Sessions)
 the_profiles = service(Profiles)
 the_keyring = service(Keyring)
 
 Caller = Annotated[Principal, Depends(current_principal)]
+ImportsDep = Annotated[Imports, Depends(the_imports)]
 AccountsDep = Annotated[Accounts, Depends(the_accounts)]
 SessionsDep = Annotated[Sessions, Depends(the_sessions)]
 ProfilesDep = Annotated[Profiles, Depends(the_profiles)]
@@ -184,6 +190,16 @@ async def add_user(
     user = await accounts.add_user(caller, NewUser(body.email, body.name, body.password, body.role))
     response.headers["Location"] = f"/api/v1/users/{USER.show(user.id)}"
     return show_user(user)
+
+
+@routes.post("/users/import", needs=ADMINISTER, streams=tuple(FORMS), raises=(EmptyUploadError,),
+             status=202, response_model=TaskAccepted, summary="Import users")  # fmt: skip
+async def import_users(
+    upload: UploadDep, caller: Caller, response: Response, imports: ImportsDep
+) -> TaskAccepted:
+    """Import users from a JSON array, NDJSON or CSV; the task tells how it went, row by row."""
+    task_id, is_replayed = await imports.receive(caller, IMPORT, upload)
+    return accept(response, TASK.show(task_id), is_replayed=is_replayed)
 
 
 @routes.get("/users/{user_id}", needs=READ, raises=(UserNotFoundError,), response_model=UserOut,

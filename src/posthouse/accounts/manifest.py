@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 
-from posthouse.accounts.api import routes
+from posthouse.accounts.api import IMPORT, routes
 from posthouse.accounts.attempts import Attempts
 from posthouse.accounts.authentication import Authentication
+from posthouse.accounts.importing import UserImport
 from posthouse.accounts.keyring import Keyring
+from posthouse.accounts.model import ADMINISTER
 from posthouse.accounts.profiles import Profiles
 from posthouse.accounts.public import AccountsDoor
 from posthouse.accounts.recent import Recent
+from posthouse.accounts.schemas import UserRow
 from posthouse.accounts.service import Accounts
 from posthouse.accounts.sessions import Sessions
 from posthouse.accounts.settings import AccountsSettings
@@ -16,11 +19,11 @@ from posthouse.accounts.tokens import AccessTokens
 from posthouse.kernel.jobs import CronKind
 from posthouse.kernel.manifest import Built, Doors, Parts, Slice
 from posthouse.kernel.ratelimit import Rate
+from posthouse.tasks.public import ImportKind, TasksDoor
 
 
 async def build(parts: Parts, doors: Doors) -> Built:
     """Give accounts its collaborators."""
-    del doors
     settings: AccountsSettings = parts.settings
     recent = Recent(parts.clock)
     attempts = Attempts.of(parts.strict_limiter, settings)
@@ -35,6 +38,13 @@ async def build(parts: Parts, doors: Doors) -> Built:
         services={Accounts: accounts, Sessions: sessions, Profiles: profiles, Keyring: keyring},
         door=AccountsDoor(accounts),
         authenticator=Authentication(parts.db, tokens, recent),
+        work=[
+            doors.get(TasksDoor).importing(
+                ImportKind(
+                    IMPORT, UserRow, UserImport().write, "Import users from a file.", ADMINISTER
+                )
+            )
+        ],
         crons=[CronKind("accounts.housekeeping", "20 0 * * *", sessions.purge)],
     )
 
@@ -50,4 +60,5 @@ SLICE = Slice(
     routes=(routes,),
     rates=_rates,
     commands="posthouse.accounts.commands",
+    sandboxed=("posthouse.accounts.schemas",),
 )

@@ -1,9 +1,11 @@
 """What the API of accounts takes and gives."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from argon2 import Type, extract_parameters
+from argon2.exceptions import InvalidHashError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from posthouse.accounts import emails, passwordrules
@@ -20,16 +22,33 @@ from posthouse.accounts.model import (
 )
 from posthouse.kernel.audit import AuditEntry
 from posthouse.kernel.auth import Principal, Role
+from posthouse.kernel.moments import Moment
 from posthouse.kernel.text import Name, Str
 
-
-def _in_range(moment: datetime) -> datetime:
-    if not datetime(1970, 1, 1, tzinfo=UTC) <= moment < datetime(3000, 1, 1, tzinfo=UTC):
-        raise PydanticCustomError("out-of-range", "The time must be between 1970 and 3000")
-    return moment.astimezone(UTC)
+_HASH_COST = {"memory_cost": 65_536, "time_cost": 10, "parallelism": 4}
 
 
-Moment = Annotated[AwareDatetime, AfterValidator(_in_range)]
+def _affordable(password_hash: str) -> str:
+    """Give the hash back if checking a password against it costs no more than we can afford.
+
+    Raises:
+        PydanticCustomError: `hash-invalid`, for another kind of hash or a dearer one.
+    """
+    try:
+        found = extract_parameters(password_hash)
+    except InvalidHashError:
+        found = None
+    if (
+        found is None
+        or found.type is not Type.ID
+        or any(getattr(found, name) > most for name, most in _HASH_COST.items())
+    ):
+        raise PydanticCustomError(
+            "hash-invalid", "Give an argon2id hash of at most 64 MiB, ten passes and four lanes"
+        )
+    return password_hash
+
+
 Email = Annotated[
     Str,
     Field(max_length=emails.MAX_LENGTH, examples=["ann@example.com"]),
@@ -79,6 +98,17 @@ class UserIn(BaseModel):
     name: Name
     password: Password = Field(description="At least 15 characters, of any kind.")
     role: Role = Role.MEMBER
+
+
+class UserRow(BaseModel):
+    """A user in a file to import."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    email: Email
+    name: Name
+    role: Role = Role.MEMBER
+    password_hash: Annotated[Str, Field(max_length=300), AfterValidator(_affordable)] | None = None
 
 
 class UserOut(BaseModel):

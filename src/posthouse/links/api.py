@@ -7,8 +7,16 @@ from fastapi import Depends, Path, Query, Request, Response
 from posthouse.kernel.auth import Principal
 from posthouse.kernel.errors import StaleError
 from posthouse.kernel.etags import etag, if_match
+from posthouse.kernel.moments import Moment
+from posthouse.kernel.outbound import (
+    OutboundFailedError,
+    OutboundRefusedError,
+    OutboundTimeoutError,
+)
 from posthouse.kernel.pagination import Page, PagingDep
 from posthouse.kernel.routing import Routes, current_principal, service
+from posthouse.kernel.search import pattern
+from posthouse.kernel.text import Str
 from posthouse.links.addressing import Addressing
 from posthouse.links.errors import (
     CodeTakenError,
@@ -32,6 +40,7 @@ from posthouse.links.model import (
     NewLink,
     Question,
 )
+from posthouse.links.previews import Previews
 from posthouse.links.qr import QR_RESPONSE, QrFormat, draw_qr
 from posthouse.links.reports import Reports, parse_facets
 from posthouse.links.schemas import (
@@ -39,14 +48,14 @@ from posthouse.links.schemas import (
     LinkIn,
     LinkOut,
     LinkPatch,
-    Moment,
+    PreviewOut,
     ShortenIn,
     ShortLink,
     StatsOut,
     show,
+    show_preview,
     show_report,
 )
-from posthouse.links.search import search_pattern
 from posthouse.links.service import Links
 from posthouse.links.shortening import Shortening
 
@@ -55,12 +64,14 @@ routes = Routes.of("links")
 the_links = service(Links)
 the_shortening = service(Shortening)
 the_reports = service(Reports)
+the_previews = service(Previews)
 the_addressing = service(Addressing)
 
 Caller = Annotated[Principal, Depends(current_principal)]
 LinksDep = Annotated[Links, Depends(the_links)]
 ShorteningDep = Annotated[Shortening, Depends(the_shortening)]
 ReportsDep = Annotated[Reports, Depends(the_reports)]
+PreviewsDep = Annotated[Previews, Depends(the_previews)]
 AddressingDep = Annotated[Addressing, Depends(the_addressing)]
 LinkPath = Annotated[str, Path(description="The id of a link, such as `lnk_01j…`.")]
 
@@ -123,7 +134,7 @@ async def list_links(
 ) -> Page[LinkOut]:
     """List the workspace's links, newest first unless `sort` says otherwise."""
     wanted = Filter(
-        pattern=search_pattern(q) if q else None, tags=tuple(tag) if tag else None, state=state
+        pattern=pattern(q) if q else None, tags=tuple(tag) if tag else None, state=state
     )
     rows = await links.page(caller, wanted, sort, paging.keyset)
     return paging.page(
@@ -131,6 +142,22 @@ async def list_links(
         key=lambda row: (row[1], str(row[0].id)),
         show=lambda row: show(row[0], where.short_url(row[0])),
     )
+
+
+# In front of /links/{link_id}, or "preview" would be read as an id.
+@routes.get(
+    "/links/preview", needs=READ, rate="preview", response_model=PreviewOut,
+    raises=(TargetRefusedError, OutboundRefusedError, OutboundFailedError, OutboundTimeoutError),
+    summary="Preview a page",
+)  # fmt: skip
+async def preview(
+    previews: PreviewsDep,
+    url: Annotated[
+        Str, Query(min_length=1, max_length=16_384, description="An http or https page.")
+    ],
+) -> PreviewOut:
+    """Say what a page says of itself: title, description, image, icon."""
+    return show_preview(await previews.preview(url))
 
 
 @routes.get("/links/{link_id}", needs=READ, raises=(LinkNotFoundError,), response_model=LinkOut,

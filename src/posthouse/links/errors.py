@@ -41,10 +41,10 @@ class TargetRefusedError(InvalidInputError):
     title: ClassVar[str] = "Links may not lead there"
     reason: ClassVar[str] = "This target is not allowed."
 
-    def __init__(self, reason: str = "") -> None:
+    def __init__(self, reason: str = "", *, field: str = "body.url") -> None:
         """Name the field and the rule."""
         reason = reason or self.reason
-        super().__init__(reason, fields=[FieldProblem("body.url", self.code, reason)])
+        super().__init__(reason, fields=[FieldProblem(field, self.code, reason)])
 
 
 class UrlInvalidError(TargetRefusedError):

@@ -22,6 +22,7 @@ from posthouse.links.hosts import HostTable
 from posthouse.links.ingest import Housekeeping, Ingester
 from posthouse.links.jobs import Refresh
 from posthouse.links.model import Domain, DomainId, LinkChanged, LinkMade
+from posthouse.links.previews import Previews, open_outbound
 from posthouse.links.public import LinksDoor
 from posthouse.links.recorder import Recorder
 from posthouse.links.redirect import Redirector, redirect_start
@@ -96,8 +97,15 @@ async def build(parts: Parts, doors: Doors) -> Built:
             Shortening: shortening,
             Reports: Reports(parts.db, parts.clock),
             Addressing: addressing,
+            Previews: Previews(
+                parts.cache,
+                parts.clock,
+                open_outbound(settings.preview_deadline_s),
+                links.check_target,
+                settings.preview_ttl_s,
+            ),
         },
-        door=LinksDoor(shortening),
+        door=LinksDoor(shortening, addressing),
         hosts=hosts,
         front=redirector,
         listeners=[Listener(LinkChanged.name, "links.refresh", Refresh(links))],
@@ -150,7 +158,11 @@ def _count(parts: Parts, redirector: Redirector) -> None:
 
 
 def _rates(settings: LinksSettings) -> list[Rate]:
-    return [Rate("shorten", settings.shorten_per_s, settings.shorten_burst)]
+    per_minute = settings.preview_per_minute
+    return [
+        Rate("shorten", settings.shorten_per_s, settings.shorten_burst),
+        Rate("preview", per_minute / 60, per_minute),
+    ]
 
 
 SLICE = Slice(

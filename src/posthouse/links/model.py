@@ -57,6 +57,18 @@ class Dimension(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Preview:
+    """What the page at `url` said of itself at `fetched_at`; None where it said nothing."""
+
+    url: str
+    title: str | None
+    description: str | None
+    image: str | None
+    icon: str | None
+    fetched_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Domain:
     """A host whose root holds short codes; `workspace_id` None means all workspaces share it."""
 

@@ -1,7 +1,5 @@
 """The few pages that followers of a link may see; a client that asks for JSON gets a problem."""
 
-import base64
-import hashlib
 from functools import cache
 from typing import Any, ClassVar
 
@@ -10,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from posthouse.kernel.errors import Kind, PosthouseError
+from posthouse.kernel.pageheaders import page_headers
 from posthouse.kernel.problems import problem_response
 from posthouse.links.routes import Route
 
@@ -20,17 +19,7 @@ _STYLE = (
     ".wrong{color:#a40000}@media(prefers-color-scheme:dark){body{color:#eee;background:#1b1a18}"
     "a{color:#ffb066}.wrong{color:#ff8d8d}}"
 )
-_STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-_HEADERS = {
-    "Content-Security-Policy": (
-        f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; form-action 'self'; "
-        "base-uri 'none'; frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "X-Robots-Tag": "noindex",
-    "Cache-Control": "no-store",
-}
+_HEADERS = page_headers(_STYLE)
 
 
 class UnknownCodeError(PosthouseError):

@@ -1,31 +1,20 @@
 """What the API of links takes and gives."""
 
-from datetime import UTC, datetime
+from dataclasses import asdict
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from posthouse.kernel.text import Count, Flag, Line, Name, Str
+from posthouse.kernel.moments import Moment
+from posthouse.kernel.patches import require_some
+from posthouse.kernel.text import Count, Flag, Line, Str, Tags
 from posthouse.links.codes import SLUG_PATTERN
-from posthouse.links.model import LINK, Facet, Interval, Link, LinkState, Question, Report
+from posthouse.links.model import LINK, Facet, Interval, Link, LinkState, Preview, Question, Report
 
-
-def _in_range(moment: datetime) -> datetime:
-    if not datetime(1970, 1, 1, tzinfo=UTC) <= moment < datetime(3000, 1, 1, tzinfo=UTC):
-        raise PydanticCustomError("out-of-range", "The time must be between 1970 and 3000")
-    return moment.astimezone(UTC)
-
-
-def _distinct(tags: list[str]) -> list[str]:
-    return sorted(set(tags))
-
-
-Moment = Annotated[AwareDatetime, AfterValidator(_in_range)]
 Url = Annotated[Str, Field(min_length=1, max_length=16_384, examples=["https://example.com/page"])]
-Tag = Annotated[Name, Field(max_length=50)]
-Tags = Annotated[list[Tag], Field(max_length=20), AfterValidator(_distinct)]
 Password = Annotated[Str, Field(min_length=4, max_length=128)]
 Status = Literal[301, 302, 307, 308]
 MaxClicks = Annotated[Count, Field(ge=1)]
@@ -107,10 +96,10 @@ class LinkPatch(BaseModel):
     max_clicks: MaxClicks | None = None
     password: Password | None = None
 
+    _something = model_validator(mode="after")(require_some)
+
     @model_validator(mode="after")
-    def _something_in_order(self) -> Self:
-        if not self.model_fields_set:
-            raise PydanticCustomError("empty-patch", "Name at least one field to change")
+    def _times_in_order(self) -> Self:
         _require_order(self.valid_from, self.valid_until)
         return self
 
@@ -191,6 +180,22 @@ class StatsOut(BaseModel):
     series: list[Point]
     by: list[Facet]
     groups: list[Group] = Field(description="The 100 largest, largest first.")
+
+
+class PreviewOut(BaseModel):
+    """What a page says of itself: plain text, which is yours to escape."""
+
+    url: str = Field(description="Where the page was found, after all redirects.")
+    title: str | None
+    description: str | None
+    image: str | None = Field(description="An http or https address; it was not fetched.")
+    icon: str | None = Field(description="The same, of the page's icon.")
+    fetched_at: datetime = Field(description="When it was asked; answers are kept for a while.")
+
+
+def show_preview(preview: Preview) -> PreviewOut:
+    """Say a preview as the API does."""
+    return PreviewOut(**asdict(preview))
 
 
 def show_report(link_id: str, question: Question, report: Report) -> StatsOut:

@@ -13,6 +13,7 @@ from posthouse.kernel.db import Database, Tx
 from posthouse.kernel.errors import FieldProblem, InvalidInputError, StaleError
 from posthouse.kernel.pagination import Keyset
 from posthouse.kernel.passwords import Passwords
+from posthouse.kernel.search import Hit, Wanted
 from posthouse.links import codes
 from posthouse.links.errors import (
     CodeTakenError,
@@ -158,6 +159,11 @@ class Links:
         read = store.page_oldest if sort is LinkSort.OLDEST else store.page_newest
         async with self.db.begin() as tx:
             return await read(tx, principal.workspace_id, wanted, keyset)
+
+    async def search(self, principal: Principal, wanted: Wanted) -> Sequence[Hit]:
+        """Search titles, codes and targets; best first."""
+        async with self.db.begin() as tx:
+            return await store.find_hits(tx, principal.workspace_id, wanted)
 
     async def edit(
         self,

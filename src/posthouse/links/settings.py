@@ -24,6 +24,15 @@ class LinksSettings(BaseModel):
     unknown_per_minute: int = Field(
         default=30, ge=1, description="Unknown codes a minute per /24 or /64 before 429."
     )
+    preview_per_minute: int = Field(
+        default=60, ge=1, description="Previews a minute per caller before 429."
+    )
+    preview_ttl_s: int = Field(
+        default=3600, ge=1, description="Seconds that the preview of a page is kept."
+    )
+    preview_deadline_s: float = Field(
+        default=5.0, gt=0, le=30, description="Seconds that a page has for its whole answer."
+    )
     spool_bytes: int = Field(
         default=67_108_864, ge=0, description="Clicks kept in a file while Valkey is down."
     )

@@ -23,21 +23,8 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from sqlalchemy.types import UserDefinedType
-from typing_extensions import override
 
-from posthouse.kernel.tables import NOW, TIME, made_at, metadata
-
-
-class Xid8(UserDefinedType[int]):
-    """Postgres' 64-bit transaction id."""
-
-    cache_ok = True
-
-    @override
-    def get_col_spec(self, **kw: object) -> str:
-        return "xid8"
-
+from posthouse.kernel.tables import NOW, TIME, Xid8, made_at, metadata
 
 domains = Table(
     "domains",

@@ -1,5 +1,7 @@
 """The statements about workspaces, users and members."""
 
+from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
 from posthouse.accounts.model import Account, Identity, Member, User, UserId, WorkspaceId
@@ -12,6 +14,21 @@ _INSERT_WORKSPACE = "INSERT INTO workspaces (id, name) VALUES ($1, $2)"
 # Members change one at a time, or two owners could each see the other and both leave.
 _LOCK_WORKSPACE = "SELECT 1 FROM workspaces WHERE id = $1 FOR NO KEY UPDATE"
 _INSERT_USER = "INSERT INTO users (id, email, name, password_hash) VALUES ($1, $2, $3, $4)"
+_INSERT_MANY = """
+WITH given AS (
+  SELECT * FROM jsonb_to_recordset($2)
+    AS r (id uuid, email text, name text, role text, password_hash text)
+), made AS (
+  INSERT INTO users (id, email, name, password_hash)
+  SELECT id, email, name, coalesce(password_hash, '') FROM given
+  ON CONFLICT ((lower(email))) DO NOTHING
+  RETURNING id, email
+), joined AS (
+  INSERT INTO memberships (workspace_id, user_id, role)
+  SELECT $1, made.id, given.role FROM made JOIN given USING (id)
+)
+SELECT lower(email) AS address FROM made
+"""
 _INSERT_MEMBERSHIP = """
 INSERT INTO memberships (workspace_id, user_id, role) VALUES ($1, $2, $3)
 """
@@ -101,6 +118,14 @@ async def insert_user(tx: Tx, user_id: UserId, email: str, name: str, password_h
     except UniqueViolationError:
         return False
     return True
+
+
+async def insert_many(tx: Tx, workspace_id: UUID, rows: Sequence[dict[str, Any]]) -> set[str]:
+    """Add users and make them members, but for taken addresses; give those made, in lower case.
+
+    One without a hash cannot log in with any password.
+    """
+    return {row["address"] for row in await tx.fetch(_INSERT_MANY, workspace_id, list(rows))}
 
 
 async def insert_membership(tx: Tx, workspace_id: UUID, user_id: UserId, role: Role) -> None:

@@ -5,6 +5,7 @@ from dataclasses import astuple
 from typing import Any
 from uuid import UUID
 
+from posthouse.kernel import search
 from posthouse.kernel.db import Row, Tx
 from posthouse.kernel.pagination import Keyset
 from posthouse.links.model import (
@@ -82,6 +83,9 @@ WHERE {_FILTERS}
   AND ($5::xid8 IS NULL OR (l.tx, l.id) > ($5, $6))
 ORDER BY l.tx, l.id LIMIT $7
 """
+_NAME = "coalesce(nullif(title, ''), code)"
+_BY_WORDS = search.by_words("links", "uuid", _NAME)
+_BY_LIKENESS = search.by_likeness("links", "uuid", _NAME)
 _PLAN_EACH_TIME = "SET LOCAL plan_cache_mode = force_custom_plan"
 _ROUTE_COLUMNS = """
   l.id, l.workspace_id, l.code, l.domain_id, l.version, l.state, l.url, l.utm, l.redirect_status,
@@ -237,6 +241,12 @@ async def page_oldest(
         keyset.limit + 1,
     )
     return [(_link(row), row["tx"]) for row in rows]
+
+
+async def find_hits(tx: Tx, workspace_id: UUID, wanted: search.Wanted) -> Sequence[search.Hit]:
+    """Search titles, codes and targets."""
+    statements = search.Statements(_BY_WORDS, _BY_LIKENESS)
+    return await search.find(tx, statements, workspace_id, wanted)
 
 
 def _arguments(workspace_id: UUID, wanted: Filter) -> tuple[Any, ...]:

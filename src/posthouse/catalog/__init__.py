@@ -1,0 +1,1 @@
+"""Products: the worked example, and the slice to copy."""
