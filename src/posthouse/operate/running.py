@@ -1,12 +1,15 @@
 """Examine the servers that run now: answers, durability, schema, extensions."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 from posthouse import migrations
 from posthouse.embedded import lockfile, postgres, programs, valkey
 from posthouse.embedded.place import socket_folder
+from posthouse.kernel.blobs import ObjectBlobs
+from posthouse.kernel.errors import PosthouseError
 from posthouse.operate.findings import Finding, fail, fine, warn
 
 CONNECT_TIMEOUT_S = 5.0
@@ -28,7 +31,25 @@ async def examine_running(environ: Mapping[str, str], root: Path) -> list[Findin
         found += [finding async for finding in _postgres(url)]
     if url := environ.get("POSTHOUSE_VALKEY_URL") or (runs_here and valkey.valkey_url(sockets)):
         found.append(await _valkey(url))
+    found.append(await _storage(environ.get("POSTHOUSE_BLOBS_URL") or (root / "blobs").as_uri()))
     return found
+
+
+async def _storage(url: str) -> Finding:
+    """Whether files can be kept; a folder that is not there yet is made by the first upload."""
+    blobs = ObjectBlobs(url)
+    if blobs.folder is not None:
+        folder = blobs.folder
+        if folder.exists() and not os.access(folder, os.W_OK | os.X_OK):
+            return fail("storage", f"{folder} cannot be written.", "Run posthouse as its owner.")
+        return fine("storage", f"Files are kept in {folder}.")
+    try:
+        async with asyncio.timeout(ASK_TIMEOUT_S):
+            async for _ in blobs.walk("blobs"):
+                break
+    except (TimeoutError, PosthouseError):
+        return fail("storage", "The bucket does not answer.", "Look at POSTHOUSE_BLOBS_URL.")
+    return fine("storage", "The bucket answers.")
 
 
 async def _postgres(url: str) -> AsyncIterator[Finding]:
