@@ -1,0 +1,1 @@
+"""The statements of files, by what they are about."""
