@@ -24,6 +24,7 @@ from tests.chaos.wire import CutError, Line, RefusedError
 
 SECRET = "a secret for chaos only: 5d4a39281706f5e4d3c2b1a08c1b7f6e"
 READY_S = 60.0
+_ROOT = Path(__file__).parent.parent.parent
 HTTP: tuple[str, ...] = ("http0", "http1")
 WORKERS = ("worker0",)
 
@@ -49,6 +50,7 @@ class House:
     database_url: str
     valkey_url: str
     key: str = ""
+    program: str = "posthouse"
     processes: dict[str, Process] = field(default_factory=dict[str, Process])
     lives: dict[str, int] = field(default_factory=dict[str, int])
     told: dict[Path, int] = field(default_factory=dict[Path, int])
@@ -59,7 +61,7 @@ class House:
         verb = "serve" if part in self.ports else "worker"
         told = {**self.environ, "POSTHOUSE_PORT": str(self.ports.get(part, 1)), **environ}
         command = Command(
-            argv=(sys.executable, "-m", "posthouse", verb),
+            argv=(sys.executable, "-m", self.program, verb),
             env=told,
             parting_signal=signal.SIGKILL,
             log_path=self.place.logs / f"{part}.log",
@@ -202,8 +204,14 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def open_house(data: Path) -> AsyncGenerator[House]:
-    """Start everything: durable servers, two HTTP processes, one worker."""
+async def open_house(
+    data: Path,
+    *,
+    program: str = "posthouse",
+    workers: tuple[str, ...] = WORKERS,
+    **environ: str,
+) -> AsyncGenerator[House]:
+    """Start everything: durable servers, two HTTP processes, one worker unless more are named."""
     supervisor = Supervisor()
     async with open_place(data) as place:
         house: House | None = None
@@ -217,9 +225,11 @@ async def open_house(data: Path) -> AsyncGenerator[House]:
                 ports,
                 servers.database_url,
                 servers.valkey_url,
+                program=program,
             )
+            house.environ |= environ
             house.key = await _prepare(house)
-            for part in (*HTTP, *WORKERS):
+            for part in (*HTTP, *workers):
                 await house.start(part)
             yield house
         finally:
@@ -232,7 +242,7 @@ async def open_house(data: Path) -> AsyncGenerator[House]:
 def _environ(data: Path, port: int, database_url: str, valkey_url: str) -> dict[str, str]:
     return {
         "PATH": os.defpath,
-        "PYTHONPATH": str(Path(posthouse.__file__).parent.parent),
+        "PYTHONPATH": f"{Path(posthouse.__file__).parent.parent}:{_ROOT}",
         "POSTHOUSE_DATA": str(data),
         "POSTHOUSE_DATABASE_URL": database_url,
         "POSTHOUSE_VALKEY_URL": valkey_url,

@@ -5,6 +5,7 @@ import json
 import shlex
 import shutil
 import signal
+import sys
 from time import monotonic
 from typing import Any
 
@@ -13,12 +14,13 @@ import pytest
 
 from posthouse.embedded.place import socket_folder
 from posthouse.embedded.postgres import database_url
+from tests.documents import ROOT, snippets
 from tests.e2e.installation import Installation, Said
 from tests.embedded.parents import is_running, until_gone
 
 COUNTED_S = 2.0
 # The machine's own stalls: other tests run beside these.
-NOISE_S = 1.0
+NOISE_S = 4.0
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -68,6 +70,20 @@ async def test_from_an_empty_directory_to_a_counted_click(place: Installation) -
     assert [link["code"] for link in listed] == ["two-2", made["code"]]
     shown = (await place.command("links", "show", made["id"], "--json")).json
     assert shown["short_url"] == made["short_url"]
+
+    # What the README says of a first message.
+    access = json.loads((place.data / "cli.json").read_text("utf-8"))
+    (block,) = [one for one in snippets(ROOT / "README.md", "sh") if "notify send" in one]
+    for said, meant in (
+        ("http://127.0.0.1:8000", access["url"]),
+        ("ph_live_…", access["api_key"]),
+        (".venv/bin/posthouse", f"{shlex.quote(sys.executable)} -m posthouse"),
+    ):
+        block = block.replace(said, meant)
+    sent = await place.shell(f"set -e\n{block}")
+    assert sent.code == 0, sent
+    assert "Subject: Hello" in sent.out
+    assert "How are you?" in sent.out
     assert (await place.command("links", "stats", made["id"], "--json")).json["clicks"] == 1
     taken = await place.command("links", "add", "https://example.com/", "--code", "two-2")
     assert taken.code != 0

@@ -1,9 +1,17 @@
 """The schema's history: one Alembic line that ships in the wheel."""
 
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 FOLDER = Path(__file__).parent
+
+
+def table_modules() -> list[ModuleType]:
+    """The `tables.py` of the kernel and of every slice; importing them fills the metadata."""
+    found = sorted(path.parent.name for path in FOLDER.parent.glob("*/tables.py"))
+    return [import_module(f"posthouse.{name}.tables") for name in found]
 
 
 def revisions() -> dict[str, str | None]:

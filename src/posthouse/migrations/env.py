@@ -1,18 +1,12 @@
 """Runs migrations on the connection that `posthouse.operate.migrate` hands over."""
 
-from importlib import import_module
-
 from alembic import context
 from sqlalchemy import Connection
 
 from posthouse.kernel.tables import metadata
-from posthouse.migrations import is_ours
+from posthouse.migrations import is_ours, table_modules
 
-# Importing a slice's tables adds them to the metadata.
-for name in ("accounts", "links"):
-    import_module(f"posthouse.{name}.tables")
-
-
+table_modules()
 connection: Connection = context.config.attributes["connection"]
 context.configure(
     connection=connection,

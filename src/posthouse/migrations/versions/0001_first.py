@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from posthouse.links.tables import Xid8
+from posthouse.kernel.tables import Xid8
 
 revision = "0001"
 down_revision = None

@@ -1,0 +1,1 @@
+"""What peers run: programs of their own, in environments of their own."""

@@ -1,0 +1,1 @@
+"""Notifications: accepted means delivered or explained."""

@@ -1,0 +1,1 @@
+"""The JSON routes of notifications, by what they are about."""

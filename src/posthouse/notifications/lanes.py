@@ -1,0 +1,388 @@
+"""A lane: the messages of one provider in this worker, and the slots that hand them over.
+
+A slot marks a message (`sending`, with an attempt) before it calls the provider and notes the
+answer before it takes another, so at most as many messages are under way, and in doubt after a
+crash, as the provider has slots. The marks and answers of slots that come at the same time share a
+transaction.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from uuid import UUID
+
+from posthouse.kernel import trace
+from posthouse.kernel.clock import Clock
+from posthouse.kernel.db import Database, Tx
+from posthouse.kernel.errors import PosthouseError
+from posthouse.kernel.jobs import backoff_s
+from posthouse.kernel.leases import Lease
+from posthouse.kernel.ratelimit import Limiter, Rate
+from posthouse.kernel.together import Together
+from posthouse.notifications.breaker import Breaker
+from posthouse.notifications.channels.protocol import Provider
+from posthouse.notifications.masking import conceal
+from posthouse.notifications.model import (
+    PROVIDER,
+    Accepted,
+    Channel,
+    Failure,
+    Line,
+    Outcome,
+    Outgoing,
+    Refused,
+    Unknown,
+)
+from posthouse.notifications.settings import NotificationsSettings
+from posthouse.notifications.store import outgoing as store
+
+log = logging.getLogger("posthouse.notifications")
+
+_AGAIN_S = 0.2
+_THROTTLED_S, _THROTTLED_LAST_S = 1.0, 60.0
+
+
+@dataclass(slots=True)
+class Going:
+    """A claimed message that may go out: what is sent, and what the decision was made on."""
+
+    lease: Lease
+    outgoing: Outgoing
+    consent: int | None
+    device_id: UUID | None
+
+    def start(self, provider_id: UUID) -> store.Start:
+        """The mark that it goes out."""
+        lease = self.lease
+        return store.Start(lease.id, lease.token, self.consent, self.outgoing.address, provider_id)
+
+
+@dataclass(slots=True)
+class Ended:
+    """The end of a call, with what else follows from it."""
+
+    finish: store.Finish
+    workspace_id: UUID
+    channel: Channel
+    provider_id: UUID
+    bad_address: str | None = None
+    bad_device: UUID | None = None
+    pause: str | None = None
+
+
+_Asked = tuple[Ended | None, store.Start | None]
+
+
+def ignore(*_: object) -> None:
+    """Until somebody wants to know."""
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Writes marks and answers, many in one transaction."""
+
+    db: Database
+    settings: NotificationsSettings
+    touched: Callable[[Sequence[UUID]], None] = field(default=ignore)
+    _together: Together[_Asked, bool] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._together = Together(self._write, at_once=1, most=256)
+
+    async def turn(self, ended: Ended | None, start: store.Start | None) -> bool:
+        """Note an answer and mark the next message; whether that one may go out."""
+        return await self._together.ask((ended, start))
+
+    async def _write(self, asked: Sequence[_Asked]) -> list[bool]:
+        told = [ended for ended, _ in asked if ended is not None]
+        going = [start for _, start in asked if start is not None]
+        while True:
+            try:
+                ended = await self._note(told) if told else []
+                break
+            except PosthouseError as error:
+                # What a provider has taken is not forgotten while Postgres is away.
+                log.warning("answers wait", extra={"reason": error.code, "count": len(told)})
+                await asyncio.sleep(_AGAIN_S)
+        self.touched(ended)
+        marked = await self._mark(going) if going else set[UUID]()
+        return [start is not None and start.id in marked for _, start in asked]
+
+    async def _mark(self, going: Sequence[store.Start]) -> set[UUID]:
+        try:
+            async with self.db.alone() as connection:
+                return await store.start(connection, going, self.settings.sending_s)
+        except PosthouseError as error:
+            # If they were marked after all, nobody sends them, and their lease ends in doubt.
+            log.warning("not marked", extra={"reason": error.code, "count": len(going)})
+            return set()
+
+    async def _note(self, told: Sequence[Ended]) -> list[UUID]:
+        """Write answers; gives the notifications of the messages that have ended with them."""
+        sent = [one.finish for one in told if one.finish.outcome == _ACCEPTED]
+        others = [one for one in told if one.finish.outcome != _ACCEPTED]
+        ended: list[UUID] = []
+        if others:
+            async with self.db.begin() as tx:
+                finishes = [one.finish for one in others]
+                rows = await store.finish(tx, finishes, self.settings.max_attempts)
+                await self._note_more(tx, others)
+            ended += [row["notification_id"] for row in rows if row["state"] not in _STILL_OPEN]
+        if sent:
+            async with self.db.alone() as connection:
+                ended += await store.sent(connection, sent)
+        return ended
+
+    async def _note_more(self, tx: Tx, told: Sequence[Ended]) -> None:
+        """Write what follows beyond the messages: addresses, devices, providers."""
+        bad = [
+            (one.workspace_id, one.channel, one.bad_address, "bounced", one.finish.code)
+            for one in told
+            if one.bad_address
+        ]
+        if bad:
+            await store.suppress(tx, bad)
+        gone = [one.bad_device for one in told if one.bad_device]
+        if gone:
+            await store.drop_devices(tx, gone)
+        for one in told:
+            if one.pause is not None:
+                await store.pause(tx, one.provider_id, one.pause)
+
+
+_ACCEPTED = "accepted"
+_STILL_OPEN = frozenset({"retry_wait", "sending"})
+
+
+@dataclass(slots=True)
+class Lane:
+    """The messages of one provider, in the order in which they were claimed."""
+
+    line: Line
+    provider: Provider
+    ledger: Ledger
+    limiter: Limiter
+    clock: Clock
+    settings: NotificationsSettings
+    freed: Callable[[], None]
+    wants: Callable[[Channel], None]
+    has_other: Callable[[], bool]
+    breaker: Breaker = field(default_factory=Breaker)
+    waiting: deque[Going] = field(default_factory=deque[Going])
+    busy: int = 0
+    handed_over: int = 0
+    paused_until: float = 0.0
+    throttles: int = 0
+    is_closing: bool = False
+    is_refused: bool = False
+    returned: list[Going] = field(default_factory=list[Going])
+    _has_some: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def held(self) -> int:
+        """How many messages it holds."""
+        return len(self.waiting) + self.busy
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it has enough to do for now."""
+        return len(self.waiting) > self._least
+
+    @property
+    def _least(self) -> int:
+        """Below so many waiting ones it wants more."""
+        return max(32, 2 * self.line.at_once)
+
+    def trouble(self) -> str:
+        """Why it takes no messages now; empty if it does."""
+        now = self.clock.monotonic()
+        if self.line.is_paused or self.is_refused:
+            return "paused until somebody has looked at it"
+        if not self.breaker.allows(now):
+            return f"it failed {self.breaker.failures} times in a row"
+        if now < self.paused_until:
+            return "it asked us to slow down"
+        return ""
+
+    def wait_s(self) -> float:
+        """How long its trouble lasts at least."""
+        now = self.clock.monotonic()
+        return max(0.0, self.breaker.wait_s(now), self.paused_until - now)
+
+    def put(self, going: Going) -> None:
+        """Take a message."""
+        self.waiting.append(going)
+        self._has_some.set()
+
+    async def run(self) -> None:
+        """Hand over messages until `close`; what waits then is in `returned`."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self.line.at_once):
+                    group.create_task(self._slot())
+        finally:
+            self._give_back()
+            with suppress(Exception):
+                await self.provider.close()
+
+    def close(self) -> None:
+        """Take no more; the slots end with what they have in hand."""
+        self.is_closing = True
+        self._give_back()
+        self._has_some.set()
+
+    def _give_back(self) -> None:
+        """Let another provider have what waits, or another worker."""
+        self.returned.extend(self.waiting)
+        self.waiting.clear()
+
+    async def _slot(self) -> None:
+        ended: Ended | None = None
+        while True:
+            going = await self._next(may_wait=ended is None)
+            if going is None and ended is None:
+                return
+            may_go = await self.ledger.turn(
+                ended, None if going is None else going.start(self.line.id)
+            )
+            if ended is not None:
+                self.busy -= 1
+                self.freed()
+            ended = None
+            if going is None:
+                continue
+            if may_go:
+                ended = await self._hand_over(going)
+            else:
+                self.busy -= 1
+                self.returned.append(going)
+                self.freed()
+
+    async def _next(self, *, may_wait: bool) -> Going | None:
+        """The next message; None if there is none now, or if the lane closes."""
+        while not self.is_closing:
+            if self.waiting and not self.trouble():
+                going = self.waiting.popleft()
+                self.busy += 1
+                if len(self.waiting) == self._least:
+                    self.wants(self.line.channel)
+                self.breaker.begin()
+                await self._keep_rate()
+                return going
+            if not may_wait:
+                return None
+            if self.waiting and self.has_other():
+                self._give_back()
+            self._has_some.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(1.0, self.wait_s() or 1.0)):
+                    await self._has_some.wait()
+        return None
+
+    async def _keep_rate(self) -> None:
+        per_s = self.line.rate_per_s
+        if per_s is None:
+            return
+        rate = Rate("provider", per_s, max(1, round(per_s)))
+        while True:
+            verdict = await self.limiter.take(str(self.line.id), rate)
+            if verdict.is_allowed:
+                return
+            await asyncio.sleep(min(1.0, verdict.retry_after_s))
+
+    async def _hand_over(self, going: Going) -> Ended:
+        with trace.resumed(going.outgoing.trace_id):
+            try:
+                outcome = await self.provider.send(going.outgoing)
+            except Exception as error:
+                # A provider that breaks its promise: nobody knows how far it came.
+                log.exception("provider failed", extra={"provider": PROVIDER.show(self.line.id)})
+                outcome = Unknown("internal", type(error).__name__)
+            self.handed_over += 1
+            if outcome.detail and not isinstance(outcome, Accepted):
+                told = conceal(outcome.detail, self.line.channel, going.outgoing.address)
+                outcome = replace(outcome, detail=told)
+            return self._judge(going, outcome)
+
+    def _judge(self, going: Going, outcome: Outcome) -> Ended:
+        """What follows from an answer, for the message and for the lane."""
+        lease = going.lease
+        if isinstance(outcome, Accepted):
+            self.breaker.succeed()
+            self.throttles = 0
+            return self._end(
+                going,
+                store.Finish(lease.id, lease.token, "sent", _ACCEPTED, reference=outcome.reference),
+            )
+        if isinstance(outcome, Unknown):
+            self._fail(outcome)
+            return self._end(
+                going,
+                store.Finish(
+                    lease.id, lease.token, "sending", "unknown", "unknown", outcome.code,
+                    outcome.detail[:500],
+                ),
+            )  # fmt: skip
+        return self._refused(going, outcome)
+
+    def _refused(self, going: Going, outcome: Refused) -> Ended:
+        lease, failure = going.lease, outcome.failure
+        finish = store.Finish(
+            lease.id, lease.token, "retry_wait", failure, outcome.code, outcome.code,
+            outcome.detail[:500], outcome.retry_after_s or 0.0,
+        )  # fmt: skip
+        if failure is Failure.PERMANENT:
+            self.breaker.succeed()
+            finish = replace(finish, state="failed", delay_s=None)
+            return self._end(going, finish, is_address_bad=outcome.is_address_bad)
+        if failure is Failure.THROTTLED:
+            self.breaker.succeed()
+            delay_s = self._slow_down(outcome.retry_after_s)
+            return self._end(going, replace(finish, is_free=True, delay_s=delay_s))
+        if failure is Failure.CONFIG:
+            self.is_refused = True
+            provider, reason = PROVIDER.show(self.line.id), outcome.code
+            log.error("provider paused", extra={"provider": provider, "reason": reason})
+            words = f"{outcome.code} {outcome.detail}".strip()[:500]
+            return self._end(going, replace(finish, is_free=True), pause=words)
+        self._fail(outcome)
+        # Another provider is tried at once, as this one has not taken it for certain.
+        if lease.attempt > 1 or not self.has_other():
+            delay_s = backoff_s(lease.attempt, last_s=self.settings.retry_s)
+            finish = replace(finish, delay_s=max(delay_s, outcome.retry_after_s or 0.0))
+        return self._end(going, finish)
+
+    def _fail(self, outcome: Refused | Unknown) -> None:
+        """Count a failure, unless anybody could cause it who gives us an address of their own."""
+        if outcome.is_strangers:
+            self.breaker.learn_nothing()
+        else:
+            self.breaker.fail(self.clock.monotonic())
+
+    def _slow_down(self, asked_s: float | None) -> float:
+        pause_s = asked_s or min(_THROTTLED_LAST_S, _THROTTLED_S * 2**self.throttles)
+        self.throttles = min(self.throttles + 1, 6)
+        self.paused_until = self.clock.monotonic() + pause_s
+        return pause_s
+
+    def _end(
+        self,
+        going: Going,
+        finish: store.Finish,
+        *,
+        is_address_bad: bool = False,
+        pause: str | None = None,
+    ) -> Ended:
+        is_push = self.line.channel is Channel.PUSH
+        return Ended(
+            finish,
+            going.lease.workspace_id,
+            self.line.channel,
+            self.line.id,
+            bad_address=going.outgoing.address if is_address_bad and not is_push else None,
+            bad_device=going.device_id if is_address_bad and is_push else None,
+            pause=pause,
+        )

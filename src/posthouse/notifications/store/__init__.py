@@ -1,0 +1,1 @@
+"""The statements of notifications, by what they are about."""
