@@ -1,5 +1,5 @@
 # Two commands matter: `make up` runs the product, `make test` tests it.
-.PHONY: up test test-peers e2e check format lock bench chaos clean
+.PHONY: install up test test-peers e2e check format lock bench chaos clean
 PY := .venv/bin/python
 UV := .venv/bin/uv
 
@@ -12,11 +12,24 @@ UV := .venv/bin/uv
 	$(PY) -m compileall -q src
 	touch $@
 
+install: .venv/.installed
+
 up: .venv/.installed
 	.venv/bin/posthouse up
 
 test: .venv/.installed
-	$(PY) -m pytest -n 2 --dist worksteal
+	$(PY) -m pytest -n 2 --dist worksteal --ignore tests/peers --ignore tests/e2e/pages
+
+# Clients that others wrote, against the real server; it needs Node 18 or newer, and its npm.
+test-peers: .venv/.installed
+	@command -v npm >/dev/null || { echo "make test-peers needs Node 18 or newer: apt-get install nodejs npm" >&2; exit 1; }
+	npm --prefix tests/peers ci --silent
+	$(PY) -m pytest tests/peers
+
+# The pages for people, in a real browser.
+e2e: .venv/.installed
+	@command -v chromium chromium-browser google-chrome >/dev/null || { echo "make e2e needs Chromium: apt-get install chromium" >&2; exit 1; }
+	$(PY) -m pytest tests/e2e/pages
 
 chaos: .venv/.installed
 	$(PY) -m pytest tests/chaos -p no:randomly --chaos long
@@ -47,4 +60,4 @@ lock: .venv/.installed
 	  --python-version 3.11 --extra all --group dev pyproject.toml -o requirements/dev.txt
 
 clean:
-	rm -rf .venv .ruff_cache .pytest_cache .hypothesis dist build
+	rm -rf .venv tests/peers/node_modules .ruff_cache .pytest_cache .hypothesis dist build

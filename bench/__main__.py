@@ -7,7 +7,24 @@ import sys
 
 from bench.measure import HEADING, Row, say
 
-NAMES = ("redirect", "redirect_miss", "create", "list", "clicks", "jobs", "ready")
+NAMES = (
+    "redirect",
+    "redirect_miss",
+    "create",
+    "list",
+    "search",
+    "clicks",
+    "jobs",
+    "tasks",
+    "sandbox",
+    "notifications",
+    "notification_peers",
+    "uploads",
+    "images",
+    "tables",
+    "documents",
+    "ready",
+)
 
 
 def main() -> int:

@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import hashlib
 import os
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -190,7 +191,37 @@ async def create(settings: Settings) -> AsyncGenerator[App]:
         yield app
 
 
+@asynccontextmanager
+async def receive(settings: Settings) -> AsyncGenerator[App]:
+    """Receive a body, digest it and write it to the disk, and nothing else."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        del scope
+        digest = hashlib.sha256()
+        path = settings.data / "received"
+        with path.open("wb", 0) as kept:
+            more = True
+            while more:
+                message = await receive()
+                body = message.get("body", b"")
+                digest.update(body)
+                kept.write(body)
+                more = message.get("more_body", False)
+            os.fsync(kept.fileno())
+        path.unlink()
+        start = {
+            "type": "http.response.start",
+            "status": 202,
+            "headers": [(b"content-length", b"0")],
+        }
+        await send(start)
+        await send(_BODY)
+
+    yield _with_life(answer)
+
+
 LIMITS = {
+    "receive": receive,
     "redirect": redirect,
     "valkey-get": valkey_get,
     "postgres-read": postgres_read,

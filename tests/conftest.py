@@ -58,10 +58,20 @@ def settings(servers: Endpoints, scratch: Path) -> Settings:
         rate_per_s=100_000,
         rate_burst=100_000,
         admin_port=0,
+        files={"least_free": 0},  # type: ignore[arg-type]  whatever disk this machine has
+        notifications={  # type: ignore[arg-type]  everything on loopback, and nothing waits long
+            "private_providers": True,
+            "lease_s": 2,
+            "sending_s": 3,
+            "doubt_s": 0.3,
+            "retry_s": 0.5,
+            "max_attempts": 4,
+        },
         links={  # type: ignore[arg-type]  pydantic reads it
             "shorten_per_s": 100_000,
             "shorten_burst": 100_000,
             "unknown_per_minute": 100_000,
+            "preview_per_minute": 100_000,
             "hosts": ["go.example"],
         },
     )

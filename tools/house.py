@@ -13,7 +13,9 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "posthouse"
 
-SLICES = ("accounts", "links")
+SLICES = sorted(
+    path.parent.name for path in SOURCE.glob("*/manifest.py") if path.parent.name != "kernel"
+)
 ROOMS = frozenset(
     {
         "__init__", "manifest", "api", "pages", "commands", "jobs", "public", "service", "store",
@@ -22,14 +24,36 @@ ROOMS = frozenset(
 )  # fmt: skip
 # Modules of a slice that keep collaborators or do I/O, beside its rooms.
 ENGINES = {
+    "tasks": frozenset(
+        {"endings", "imports", "importing", "runner", "running", "schedules", "watching"}
+    ),
     "accounts": frozenset(
-        {"attempts", "authentication", "keyring", "profiles", "recent", "sessions", "tokens"}
+        {
+            "attempts", "authentication", "importing", "keyring", "profiles", "recent", "sessions",
+            "tokens",
+        }
     ),
     "links": frozenset(
         {
-            "countries", "hosts", "ingest", "recorder", "redirect", "reports", "resolver", "spool",
-            "unlocking",
+            "countries", "hosts", "ingest", "previews", "recorder", "redirect", "reports",
+            "resolver", "spool", "unlocking",
         }
+    ),
+    "files": frozenset(
+        {
+            "alone", "appending", "bodies", "cookbook", "cooking", "intake", "processing",
+            "processors", "resuming", "serving", "store", "sweeping", "tus", "uploading",
+        }
+    ),
+    "notifications": frozenset(
+        {
+            "channels", "composing", "consenting", "explaining", "fanningout", "importing", "lanes",
+            "people", "planning", "preparing", "providing", "receiving", "screens", "sending",
+            "switchboard", "texting",
+        }
+    ),
+    "catalog": frozenset(
+        {"imaging", "importing", "pricelist", "repricing", "searching", "waiting"}
     ),
 }  # fmt: skip
 IO_MODULES = (
@@ -42,7 +66,9 @@ MAX_LINES = 600
 # The only places that may start a task that outlives a call.
 TASK_STARTERS = frozenset({"kernel/supervise.py", "embedded/supervisor.py"})
 # Endpoints that may return a Response instead of a model.
-RESPONSE_ENDPOINTS = frozenset({("links/api.py", "qr")})
+RESPONSE_ENDPOINTS = frozenset(
+    {("links/api.py", "qr"), ("tasks/api.py", "report"), ("tasks/api.py", "watch")}
+)
 _HOSTS = re.compile(
     r"files\.pythonhosted|pypi\.org/simple|registry\.npmjs|--(?:extra-)?index-url[ =]http"
 )
@@ -75,7 +101,7 @@ def _rooms() -> Iterator[str]:
             stem = path.stem
             if path.suffix not in {".py", ""} or stem in {"__pycache__", "templates"}:
                 continue
-            if stem in ROOMS or stem in ENGINES[name]:
+            if stem in ROOMS or stem in ENGINES.get(name, ()):
                 continue
             for line, module in _imports(ast.parse(path.read_text("utf-8"))):
                 if module.startswith(IO_MODULES):

@@ -10,7 +10,7 @@ import pkgutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 import typer
@@ -45,7 +45,10 @@ def _settings(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, s
         if field.default_factory is not None or field.default is PydanticUndefined:
             default = "(none)"
         else:
-            default = f"`{field.default}`" if field.default not in {"", None} else "(none)"
+            known: object = field.default
+            if isinstance(known, list):
+                known = ",".join(cast("list[str]", known))
+            default = f"`{known}`" if known not in {"", None} else "(none)"
         yield f"POSTHOUSE_{prefix}{name.upper()}", default, field.description or ""
 
 

@@ -38,6 +38,9 @@ def create_api(runtime: Runtime, further: Versions | None = None) -> FastAPI:
     for version, listed in {"v1": v1, **(further or {})}.items():
         for routes in listed:
             routes.install(api.router, f"/api/{version}")
+    for one, _ in runtime.built:
+        for routes in one.bare_routes:
+            routes.install(api.router, "")
     api.router.middleware_stack = Index(api.router)
     api.state.gate = Gate(
         authenticator=runtime.authenticator,
@@ -77,7 +80,7 @@ def compose(runtime: Runtime, further: Versions | None = None) -> Composed:
     """Put the parts of one process together."""
     parts = runtime.parts
     edge = Edge(
-        app=GZipMiddleware(create_api(runtime, further), minimum_size=1024, compresslevel=6),
+        app=_compressed(create_api(runtime, further)),
         hosts=runtime.hosts,
         limits=parts.edge_limits,
         clock=parts.clock,
@@ -91,6 +94,17 @@ def compose(runtime: Runtime, further: Versions | None = None) -> Composed:
         health=Health(parts.db, parts.cache, parts.data_dir, head()),
         at_once=getattr(front, "answer_at_once", _never),
     )
+
+
+def _compressed(api: App) -> App:
+    """Compress the API's answers; what is below `/-/` are files, and parts of them."""
+    zipped = GZipMiddleware(api, minimum_size=1024, compresslevel=6)
+
+    async def choose(scope: Scope, receive: Receive, send: Send) -> None:
+        is_file = scope.get("path", "").startswith("/-/")
+        await (api if is_file else zipped)(scope, receive, send)
+
+    return choose
 
 
 def create_app(runtime: Runtime, further: Versions | None = None) -> App:

@@ -20,6 +20,11 @@ app = typer.Typer(
 _SLICE_COMMANDS = {
     "accounts": "posthouse.accounts.commands",
     "links": "posthouse.links.commands",
+    "files": "posthouse.files.commands",
+    "notify": "posthouse.notifications.commands",
+    "catalog": "posthouse.catalog.commands",
+    "tasks": "posthouse.tasks.commands",
+    "templates": "posthouse.notifications.templatecommands",
 }
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -40,19 +45,21 @@ def up(
 @app.command()
 def serve() -> None:
     """Run one HTTP process against POSTHOUSE_DATABASE_URL and POSTHOUSE_VALKEY_URL."""
+    from posthouse.kernel.blobs import leave
     from posthouse.operate.serve import serve as run
     from posthouse.settings import read_settings
 
-    raise typer.Exit(run(read_settings()))
+    leave(run(read_settings()))
 
 
 @app.command()
 def worker() -> None:
     """Run one worker process."""
+    from posthouse.kernel.blobs import leave
     from posthouse.operate.serve import run_worker
     from posthouse.settings import read_settings
 
-    raise typer.Exit(run_worker(read_settings()))
+    leave(run_worker(read_settings()))
 
 
 @app.command()
@@ -81,9 +88,39 @@ def doctor(
     as_json: AsJson = False,
 ) -> None:
     """Say what is wrong with this installation, and what to do about it."""
+    from posthouse.kernel.blobs import leave
     from posthouse.operate import doctor as operate
 
-    raise typer.Exit(operate.main(data, as_json=as_json))
+    leave(operate.main(data, as_json=as_json))
+
+
+@app.command()
+def process(
+    path: Annotated[Path, typer.Argument(help="The file to work on.")],
+    recipe: Annotated[Path, typer.Option(help="A YAML or JSON file with steps.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A folder for the results.")
+    ] = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Work on a file of this machine by a recipe, without a server."""
+    from posthouse.operate import process as operate
+
+    raise typer.Exit(operate.main(path, recipe, output, as_json=as_json))
+
+
+@app.command("new-slice")
+def new_slice(
+    name: Annotated[str, typer.Argument(help="The slice, a plural such as parcels.")],
+    noun: Annotated[str | None, typer.Option(help="One of them, such as parcel.")] = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Make a slice of your own in this clone: rooms, tests, a migration and a guide."""
+    from posthouse.operate import newslice as operate
+
+    raise typer.Exit(operate.main(name, noun, as_json=as_json))
 
 
 def load_slices(names: Collection[str] = tuple(_SLICE_COMMANDS)) -> None:
@@ -98,7 +135,9 @@ def main() -> None:
     if verb in _SLICE_COMMANDS:
         load_slices([verb])
     elif verb not in {
-        command.callback.__name__ for command in app.registered_commands if command.callback
+        command.name or command.callback.__name__
+        for command in app.registered_commands
+        if command.callback
     }:
         load_slices()
     app()

@@ -1,15 +1,17 @@
 """Opens all that a process works with, and closes it in reverse order."""
 
-from collections.abc import AsyncGenerator
+import os
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 
 from posthouse.kernel.addresses import ProxyTrust
 from posthouse.kernel.auth import Authenticator
+from posthouse.kernel.blobs import Blobs, ObjectBlobs
 from posthouse.kernel.cache import open_cache
 from posthouse.kernel.clock import Clock, SystemClock
 from posthouse.kernel.db import DatabaseLimits, open_database
-from posthouse.kernel.edge import App, EdgeLimits, Hosts
+from posthouse.kernel.edge import AllHosts, App, EdgeLimits, Hosts
 from posthouse.kernel.events import Listener, Relay
 from posthouse.kernel.jobs import CronKind, JobKind, PgJobQueue
 from posthouse.kernel.manifest import Built, Doors, Parts, Slice
@@ -17,13 +19,16 @@ from posthouse.kernel.metrics import Metrics
 from posthouse.kernel.otel import open_tracing
 from posthouse.kernel.passwords import Passwords
 from posthouse.kernel.ratelimit import Limiter, Rate, StrictLimiter
+from posthouse.kernel.sandbox import Sandbox
 from posthouse.kernel.signing import check_secret
 from posthouse.kernel.supervise import Loop
+from posthouse.kernel.work import WorkKinds
 from posthouse.settings import Settings
 from posthouse.slices import SLICES
 
 
-@dataclass(frozen=True, slots=True)
+# Its repr would be that of everything there is, and asyncio's own debugging asks for it.
+@dataclass(frozen=True, slots=True, repr=False)
 class Runtime:
     """All collaborators of one process, and the slices built on them."""
 
@@ -46,9 +51,10 @@ class Runtime:
 
     @property
     def hosts(self) -> Hosts:
-        """The one slice that knows our hosts."""
+        """The hosts of the one slice that knows them, and those that others name."""
         (found,) = (built.hosts for _, built in self.built if built.hosts)
-        return found
+        more = frozenset(host for _, built in self.built for host in built.more_hosts)
+        return AllHosts(found, more) if more else found
 
     @property
     def front(self) -> App:
@@ -80,6 +86,11 @@ class Runtime:
         return [loop for _, built in self.built for loop in built.worker_loops]
 
     @property
+    def drains(self) -> list[Callable[[], Awaitable[None]]]:
+        """What ends the work of a worker that stops."""
+        return [built.drain for _, built in self.built if built.drain is not None]
+
+    @property
     def job_kinds(self) -> list[JobKind]:
         """What workers can run."""
         jobs = [kind for _, built in self.built for kind in built.jobs]
@@ -93,7 +104,11 @@ class Runtime:
 
 @asynccontextmanager
 async def open_runtime(
-    settings: Settings, *, clock: Clock | None = None, slices: tuple[Slice, ...] = SLICES
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    blobs: Blobs | None = None,
+    slices: tuple[Slice, ...] = SLICES,
 ) -> AsyncGenerator[Runtime]:
     """Open everything; what is open already is closed again if a later part fails.
 
@@ -114,6 +129,11 @@ async def open_runtime(
         stack.callback(tracing.close)
         passwords = Passwords(settings.hash_threads)
         stack.callback(passwords.close)
+        sandbox = Sandbox(
+            preload=tuple(module for one in slices for module in one.sandboxed),
+            at_once=settings.tasks.heavy_at_once or os.cpu_count() or 1,
+        )
+        stack.callback(sandbox.close)
         parts = Parts(
             db=db,
             cache=cache,
@@ -126,6 +146,9 @@ async def open_runtime(
             metrics=Metrics(),
             tracing=tracing,
             edge_limits=EdgeLimits(body_bytes=settings.body_bytes),
+            work_kinds=WorkKinds(),
+            sandbox=sandbox,
+            blobs=blobs or ObjectBlobs(settings.blobs_url or _own_folder(settings)),
             secret=settings.secret,
             public_url=settings.public_url,
             data_dir=str(settings.data),
@@ -138,10 +161,15 @@ async def open_runtime(
                 stack.push_async_callback(own.on_close)
             if own.door is not None:
                 doors.known[type(own.door)] = own.door
+            parts.work_kinds.add(own.work)
             built.append((one, own))
         listeners = _listeners(built)
         relay = Relay(db, parts.jobs, listeners)
         yield Runtime(settings, parts, tuple(built), doors, relay)
+
+
+def _own_folder(settings: Settings) -> str:
+    return (settings.data.absolute() / "blobs").as_uri()
 
 
 def _listeners(built: list[tuple[Slice, Built]]) -> list[Listener]:

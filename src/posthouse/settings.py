@@ -10,7 +10,11 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from posthouse.accounts.settings import AccountsSettings
+from posthouse.catalog.settings import CatalogSettings
+from posthouse.files.settings import FilesSettings
 from posthouse.links.settings import LinksSettings
+from posthouse.notifications.settings import NotificationsSettings
+from posthouse.tasks.settings import TasksSettings
 
 CommaList = Annotated[list[str], NoDecode]
 
@@ -32,6 +36,12 @@ class Settings(BaseSettings):
     )
     valkey_url: str = Field(
         default="", description="Valkey, such as redis://host:6379 or unix:///path."
+    )
+    blobs_url: str = Field(
+        default="",
+        repr=False,
+        description="Where files are kept: file:///path, or s3://key:secret@bucket/prefix"
+        "?endpoint=URL&region=NAME; without it the folder blobs of the data directory.",
     )
     secret: str = Field(
         default="", repr=False, description="At least 32 bytes; signs tokens and cursors."
@@ -75,8 +85,12 @@ class Settings(BaseSettings):
         default=2, ge=0, description="Not ready for so long before we stop."
     )
 
+    tasks: TasksSettings = TasksSettings()
     accounts: AccountsSettings = AccountsSettings()
     links: LinksSettings = LinksSettings()
+    files: FilesSettings = FilesSettings()
+    notifications: NotificationsSettings = NotificationsSettings()
+    catalog: CatalogSettings = CatalogSettings()
 
     @field_validator("trusted_proxies", "cors_origins", mode="before")
     @classmethod

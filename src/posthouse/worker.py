@@ -1,13 +1,18 @@
 """Composes the worker process: the relay, the jobs, the clock, and each slice's loops."""
 
 import asyncio
+import logging
+from collections.abc import Awaitable, Callable
 
 import asyncpg
 
 from posthouse.kernel import idempotency
+from posthouse.kernel.errors import PosthouseError
 from posthouse.kernel.jobs import CronKind, JobRunner
 from posthouse.kernel.supervise import Loop, supervise
 from posthouse.runtime import Runtime
+
+log = logging.getLogger("posthouse.worker")
 
 _RELAY_PAUSE_S = 0.2
 _DRAIN_S = 20.0
@@ -40,12 +45,25 @@ async def work(runtime: Runtime, stop: asyncio.Event) -> None:
         await run_jobs()
         await stop.wait()
 
-    loops = [Loop("relay", relay), *runtime.worker_loops]
-    async with supervise([*loops, Loop("jobs", jobs_until_stopped)]):
-        await stop.wait()
+    async def drain_jobs() -> None:
         for runner in runner_box:
             runner.stop()
             await runner.ended(_DRAIN_S)
+
+    loops = [Loop("relay", relay), *runtime.worker_loops]
+    async with supervise([*loops, Loop("jobs", jobs_until_stopped)]):
+        await stop.wait()
+        async with asyncio.TaskGroup() as group:
+            for drain in (*runtime.drains, drain_jobs):
+                group.create_task(keep_calm(drain))
+
+
+async def keep_calm(drain: Callable[[], Awaitable[None]]) -> None:
+    """Drain; a failure, as when Postgres stopped first, ends no other drain."""
+    try:
+        await drain()
+    except PosthouseError as error:
+        log.warning("not drained", extra={"reason": error.code})
 
 
 def _own(runtime: Runtime) -> list[CronKind]:

@@ -23,6 +23,13 @@ FIELDS: list[tuple[str, str, dict[str, Any]]] = [
     ("/keys", "name", {}),
     ("/users", "email", {"name": "A", "password": "correct horse battery"}),
     ("/users", "name", {"email": "@", "password": "correct horse battery"}),
+    ("/recipients", "external_id", {}),
+    ("/recipients", "name", {}),
+    ("/recipients", "email", {}),
+    ("/recipients", "phone", {}),
+    ("/recipients", "locale", {}),
+    ("/recipients", "timezone", {}),
+    ("/suppressions", "address", {"channel": "email"}),
     ("/login", "username", {"password": "x"}),
 ]
 

@@ -10,6 +10,7 @@ import pytest
 
 import posthouse
 from posthouse.kernel.tables import metadata
+from posthouse.migrations import table_modules
 from posthouse.operate.migrate import difference
 from posthouse.runtime import Runtime
 from posthouse.settings import Settings
@@ -26,6 +27,26 @@ SYSTEM = {
     "accounts.store.users._DELETE_HOMELESS": "a user whom no workspace has",
     "accounts.store.users._ANY_WORKSPACE": "is there a workspace at all",
     "accounts.store.users._FIND_ACCOUNT": "finds whom a login means",
+    "files.store.blobs._FORGET_MADE": "housekeeping",
+    "files.store.blobs._KNOWN": "housekeeping",
+    "files.store.blobs._SWEEP": "housekeeping",
+    "files.store.files._EXPIRE": "housekeeping",
+    "files.store.uploads._LEFT": "housekeeping",
+    **{
+        f"files.store.uploads.{name}": "an upload that this process has just found or holds"
+        for name in (
+            "_ADD_PARTS",
+            "_DECLARE",
+            "_END_SINGLE",
+            "_FILL",
+            "_FINISH",
+            "_FORGET_SINGLE",
+            "_GROW",
+            "_HOLD",
+            "_LET_GO",
+            "_NOTE_KEY",
+        )
+    },
     "kernel.events._TAKE": "the relay",
     "kernel.idempotency._PURGE": "housekeeping",
     "links.store.clicks._OWN": "a lock, not a table",
@@ -37,6 +58,54 @@ SYSTEM = {
     "links.store.links._SPEND": "a follower has no workspace",
     "links.store.links._PASSWORD_HASH": "a follower has no workspace",
     "links.store.links._DOMAINS": "all hosts that we serve",
+    "notifications.store.providers._FIND_ANY": "a provider that calls us knows no workspace",
+    "notifications.store.receipts._APPLY": "a message that a receipt was just found to belong to",
+    "notifications.store.receipts._FORGET": "housekeeping",
+    "notifications.store.consents._TURN": "a lock, not a table",
+    "notifications.store.templates._COMPILED": "a version that a row of its workspace names",
+    **{
+        f"notifications.store.outgoing.{name}": "messages that this worker holds, or the clock"
+        for name in (
+            "_BRIEF",
+            "_DOUBT",
+            "_DROP_DEVICES",
+            "_EXPIRE",
+            "_FINISH",
+            "_OF_DEAD",
+            "_PAUSE",
+            "_RESOLVE",
+            "_SENT",
+            "_SETTLE",
+            "_START",
+            "_SUPPRESS",
+        )
+    },
+    "notifications.store.lines._LINES": "the providers of workspaces whose messages it holds",
+    "notifications.store.notifications._END": "whose last message this worker has ended",
+    "notifications.store.notifications._FORGET": "housekeeping",
+    "notifications.store.notifications._LEFT_OPEN": "housekeeping",
+    "notifications.store.notifications._LOAD": "whose messages this worker holds",
+    "notifications.store.targets._FORGET_USAGE": "housekeeping",
+    "tasks.store.schedules._DUE": "the clock",
+    **{
+        f"tasks.store.imports.{name}": "an import that this process takes in or runs"
+        for name in (
+            "_ADD_PIECE",
+            "_CLEAR_PROBLEMS",
+            "_DROP",
+            "_DROP_PIECES",
+            "_FINISH",
+            "_PURGE",
+            "_SIZE",
+        )
+    },
+    "tasks.store.tasks._CANCELLED": "tasks that this worker holds",
+    "tasks.store.tasks._NOTE_END": "a task that this worker holds",
+    "tasks.store.tasks._NOTE_ERROR": "a task that this worker holds",
+    "tasks.store.tasks._NOTE_LOST": "given up by the leases",
+    "tasks.store.tasks._PROGRESS": "fenced by the lease",
+    "tasks.store.tasks._PURGE": "housekeeping",
+    "tasks.store.tasks._WATCHED": "tasks whose watchers were checked",
 }
 
 
@@ -52,7 +121,7 @@ def statements() -> Iterator[tuple[str, str]]:
             if isinstance(value, str) and constant.isupper() and _SQL.match(value):
                 if "{" not in value:
                     yield short, value
-            elif constant == "CROSSED":
+            elif constant in {"CROSSED", "PAGES"}:
                 yield from (
                     (f"{short}.{n}", sql)
                     for n, sql in enumerate(cast("dict[Any, str]", value).values())
@@ -63,8 +132,7 @@ ALL = dict(statements())
 
 
 def tenant_tables() -> set[str]:
-    importlib.import_module("posthouse.accounts.tables")
-    importlib.import_module("posthouse.links.tables")
+    table_modules()
     return {table.name for table in metadata.tables.values() if "workspace_id" in table.columns}
 
 
