@@ -15,7 +15,7 @@ from posthouse.kernel.db import Database, open_database
 from posthouse.kernel.errors import InvalidInputError, UnavailableError
 from posthouse.kernel.events import Event, Listener, Relay, announce
 from posthouse.kernel.jobs import JobKind, JobRunner, PgJobQueue, backoff_s
-from posthouse.operate.migrate import migrate
+from tests.databases import own_database
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +43,8 @@ class Heard:
 
 @pytest.fixture(scope="module")
 async def url(servers: Endpoints) -> AsyncGenerator[str]:
-    """A database of its own, so that the product's worker does not take these jobs.
-
-    Dropped at the end: a worker that steals tests may come back to this file.
-    """
-    admin = await asyncpg.connect(servers.database_url)
-    await admin.execute("CREATE DATABASE jobs_test")
-    own = servers.database_url.replace("/posthouse?", "/jobs_test?")
-    await migrate(own)
-    yield own
-    await admin.execute("DROP DATABASE jobs_test WITH (FORCE)")
-    await admin.close()
+    async with own_database(servers.database_url) as url:
+        yield url
 
 
 @pytest.fixture

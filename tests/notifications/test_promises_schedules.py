@@ -12,19 +12,17 @@ from datetime import datetime, timedelta
 from statistics import quantiles
 from typing import Any
 
-import asyncpg
 import pytest
 
 from posthouse.app import create_app
-from posthouse.kernel import ids
 from posthouse.kernel.clock import Clock, SystemClock
 from posthouse.kernel.supervise import Loop, supervise
-from posthouse.operate.migrate import migrate
 from posthouse.runtime import Runtime, open_runtime
 from posthouse.settings import Settings
 from posthouse.worker import work
 from tests.chaos.mailbox import Mailbox, taking
 from tests.conftest import client_of
+from tests.databases import own_database
 from tests.make import Maker
 from tests.notifications.conftest import HELLO, Sending, fresh_email
 from tests.notifications.mailserver import MailServer
@@ -129,16 +127,10 @@ async def test_what_is_put_off_is_not_sent_at_its_old_time(
 @asynccontextmanager
 async def house_whose_worker_is_off(settings: Settings, off_s: float) -> AsyncGenerator[Runtime]:
     """A database of its own; requests have the right time, the only worker has another."""
-    name = f"clock_{ids.fresh().hex}"
-    connection = await asyncpg.connect(settings.database_url)
-    await connection.execute(f"CREATE DATABASE {name}")
-    await connection.close()
-    url = settings.database_url.replace("/posthouse?", f"/{name}?")
-    assert url != settings.database_url, url
-    await migrate(url)
-    chosen = settings.model_copy(update={"database_url": url})
     stop = asyncio.Event()
     async with AsyncExitStack() as stack:
+        url = await stack.enter_async_context(own_database(settings.database_url))
+        chosen = settings.model_copy(update={"database_url": url})
         runtime = await stack.enter_async_context(open_runtime(chosen))
         clock = WrongClock(off_s, SystemClock())
         other = await stack.enter_async_context(open_runtime(chosen, clock=clock))

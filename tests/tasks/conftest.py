@@ -17,18 +17,22 @@ from posthouse.settings import Settings
 from posthouse.slices import SLICES
 from posthouse.worker import work
 from tests.conftest import client_of
+from tests.databases import own_database
 from tests.make import Maker
 from tests.tasks.probe import PROBE
 
 
 @pytest.fixture(scope="session")
 async def probed(settings: Settings, servers: Endpoints) -> AsyncGenerator[Runtime]:
-    """The product with the probe's kinds, and a worker that serves them."""
+    """The product with the probe's kinds, and a worker that serves them.
+
+    It lives on, so it has a database of its own: it would take the work of other tests.
+    """
     stop = asyncio.Event()
-    changed = settings.model_copy(
-        update={"tasks": settings.tasks.model_copy(update={"cancel_grace_s": 1.0})}
-    )
     async with AsyncExitStack() as stack:
+        url = await stack.enter_async_context(own_database(servers.database_url))
+        tasks = settings.tasks.model_copy(update={"cancel_grace_s": 1.0})
+        changed = settings.model_copy(update={"database_url": url, "tasks": tasks})
         runtime = await stack.enter_async_context(open_runtime(changed, slices=(*SLICES, PROBE)))
         runtime.parts.sandbox.environment["PYTHONPATH"] = os.pathsep.join(sys.path)
         async with runtime.parts.db.begin() as tx:
