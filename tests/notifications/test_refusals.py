@@ -195,3 +195,19 @@ async def test_the_suppression_list_does_not_look_at_capitals(
     again = await sending.send({"email": "anna.capital@example.com"})
     shown = await sending.until(again["job_id"])
     assert shown["deliveries"][0]["state"] == "suppressed"
+
+
+async def test_the_suppression_list_knows_a_domain_in_either_spelling(
+    sending: Sending, mail: MailServer
+) -> None:
+    await sending.provider(mail)
+    answer = await sending.client.post(
+        "/api/v1/suppressions", json={"channel": "email", "address": "ann@bücher.example"}
+    )
+    assert answer.json()["address"] == "ann@xn--bcher-kva.example"
+    made = await sending.client.put("/api/v1/recipients/ann", json={"email": "ann@bücher.example"})
+    assert made.status_code == 201, made.text
+    for to in ({"recipient": "ann"}, {"email": "Ann@BÜCHER.example"}):
+        shown = await sending.until((await sending.send(to))["job_id"])
+        assert shown["deliveries"][0]["state"] == "suppressed", to
+    assert mail.mails == []

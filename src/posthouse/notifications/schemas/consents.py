@@ -17,6 +17,7 @@ from posthouse.notifications.choices import (
     choices_of,
     suppressed_form,
 )
+from posthouse.notifications.emails import parse_email
 from posthouse.notifications.model import DOUBTS, Channel, Doubt
 from posthouse.notifications.phones import parse_phone
 from posthouse.notifications.schemas.recipients import (
@@ -110,17 +111,20 @@ class SuppressionKeyIn(BaseModel):
     @property
     def form(self) -> str:
         """The address in the spelling that it is kept in."""
+        address = self.address.strip()
         if self.channel is Channel.SMS:
-            return parse_phone(self.address)
-        return suppressed_form(self.channel, self.address.strip())
+            address = parse_phone(address)
+        elif self.channel is Channel.EMAIL:
+            address = parse_email(address)
+        return suppressed_form(self.channel, address)
 
     @model_validator(mode="after")
     def _readable(self) -> Self:
         try:
-            form = self.form
-        except ValueError as error:
-            raise PydanticCustomError("address-invalid", "Not a telephone number") from error
-        if not form or (self.channel is Channel.EMAIL and not 0 < form.find("@") < len(form) - 1):
+            is_readable = bool(self.form)
+        except ValueError:
+            is_readable = False
+        if not is_readable:
             raise PydanticCustomError("address-invalid", "Not an address of this channel")
         return self
 

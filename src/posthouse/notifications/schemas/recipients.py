@@ -27,6 +27,7 @@ from posthouse.notifications.contacts import (
     Recipient,
     Topic,
 )
+from posthouse.notifications.emails import parse_email
 from posthouse.notifications.locales import MAX_TAG, read_locale
 from posthouse.notifications.model import DEVICE, RECIPIENT, RecipientId
 from posthouse.notifications.phones import MAX_LENGTH as MAX_PHONE
@@ -42,12 +43,9 @@ KEY_PATTERN = "^[a-z0-9][a-z0-9._-]{0,62}$"
 
 
 def _email(text: str) -> str:
-    # Imported at the first use: it would hold up every start.
-    from email_validator import EmailNotValidError, validate_email  # noqa: PLC0415
-
     try:
-        return validate_email(text, check_deliverability=False, strict=True).normalized
-    except EmailNotValidError as error:
+        return parse_email(text)
+    except ValueError as error:
         raise PydanticCustomError("email-invalid", "Not an email address") from error
 
 
