@@ -1,6 +1,7 @@
 """A topic fans out as a task: everybody once, in bounded memory, and it can be stopped."""
 
 import asyncio
+from datetime import timedelta
 from typing import cast
 
 from posthouse.kernel import ids
@@ -59,7 +60,8 @@ async def test_a_topic_without_anybody_is_done(sending: Sending, mail: MailServe
 async def test_a_fan_out_can_be_stopped(sending: Sending, mail: MailServer) -> None:
     await sending.provider(mail)
     await follow(sending, 20_000)
-    accepted = await sending.send({"topic": "news"}, send_at="2026-12-31T00:00:00Z")
+    later = sending.runtime.parts.clock.now() + timedelta(days=1)
+    accepted = await sending.send({"topic": "news"}, send_at=later.isoformat())
     await asyncio.sleep(0.3)
     answer = await sending.client.post(f"/api/v1/notifications/{accepted['job_id']}/cancel")
     assert answer.status_code == 200
@@ -75,20 +77,44 @@ async def test_fanning_out_twice_makes_none_twice(sending: Sending, mail: MailSe
     await follow(sending, 300)
     accepted = await sending.send({"topic": "news"})
     shown = await sending.until(accepted["job_id"], within_s=20)
-    # As after a worker that died between its last batch and the end of the task.
+    await _fan_out_again(sending, accepted["job_id"])
+    shown = await sending.show(accepted["job_id"])
+    assert shown["counts"] == {"sent": 300}
+    assert len(mail.mails) == 300
+
+
+async def test_fanning_out_twice_takes_from_the_budget_once(sending: Sending) -> None:
+    await sending.client.post(
+        "/api/v1/notifications/providers", json={"kind": "console-sms", "name": "desk"}
+    )
+    await follow(sending, 0)
+    for name, phone in (("ann", "+491701234567"), ("bob", "+491701234568")):
+        await sending.client.put(f"/api/v1/recipients/{name}", json={"phone": phone})
+        await sending.client.post("/api/v1/topics/news/members", json={"recipients": [name]})
+    later = (sending.runtime.parts.clock.now() + timedelta(days=1)).isoformat()
+    accepted = await sending.send(
+        {"topic": "news"}, send_at=later, channels=["sms"], content={"text": "Hello"}
+    )
+    await sending.until(accepted["job_id"], lambda shown: shown["counts"].get("held") == 2)
+    await _fan_out_again(sending, accepted["job_id"])
+    used = await sending.execute(
+        "SELECT messages FROM sms_usage WHERE workspace_id = $1 AND prefix = ''",
+        sending.principal.workspace_id,
+    )
+    assert [row["messages"] for row in used] == [2]
+
+
+async def _fan_out_again(sending: Sending, shown: str) -> None:
+    """As after a worker that died between its last batch and the end of the task."""
     await sending.execute(
         "UPDATE notifications SET fan_out = 'waiting' WHERE workspace_id = $1 RETURNING id",
         sending.principal.workspace_id,
     )
     tasks = cast("Tasks", sending.runtime.services[Tasks])
-    again = NewTask(FAN_OUT, {"notification": accepted["job_id"]})
-    task = await tasks.submit(sending.principal, again)
+    task = await tasks.submit(sending.principal, NewTask(FAN_OUT, {"notification": shown}))
     async with asyncio.timeout(10):
         while not (await tasks.find(sending.principal, task.id)).finished_at:
             await asyncio.sleep(0.05)
-    shown = await sending.show(accepted["job_id"])
-    assert shown["counts"] == {"sent": 300}
-    assert len(mail.mails) == 300
 
 
 async def test_who_unfollows_before_it_is_dealt_out_gets_none(

@@ -126,9 +126,8 @@ class Notifications:
             SmsBudgetExhaustedError: today's text messages are used up.
         """
         new = texting.refuse_foreign(messages, countries)
-        numbers = [one.address or "" for one in new if texting.is_text(one)]
+        numbers = await delivery_store.insert(tx, parent, new)
         await texting.reserve(tx, parent.workspace_id, numbers, self.settings, self.clock.now())
-        await delivery_store.insert(tx, parent, new)
         if not any(one.state is State.QUEUED for one in new):
             await store.end(tx, [parent.id])
 

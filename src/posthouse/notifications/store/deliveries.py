@@ -24,18 +24,22 @@ _COLUMNS = """
   d.attempts, d.doubts, d.provider_id, d.reference, d.created_at, d.updated_at
 """
 _INSERT = """
-INSERT INTO deliveries
-  (id, workspace_id, notification_id, recipient_id, device_id, channel, category, address, locale,
-   timezone, state, reason, detail, priority, ready_at, expires_at)
-SELECT r.id, $1, $2, r.recipient_id, r.device_id, r.channel, $3, r.address, r.locale, r.timezone,
-  CASE WHEN r.state = 'queued' AND r.ready_at > now() THEN 'held' ELSE r.state END,
-  CASE WHEN r.state = 'queued' AND r.ready_at > now() THEN 'scheduled' ELSE r.reason END,
-  r.detail, $4, coalesce(r.ready_at, now()), $5
-FROM unnest($6::uuid[], $7::uuid[], $8::uuid[], $9::text[], $10::text[], $11::text[],
-  $12::text[], $13::text[], $14::text[], $15::text[], $16::timestamptz[])
-  AS r (id, recipient_id, device_id, channel, address, locale, timezone, state, reason, detail,
-    ready_at)
-ON CONFLICT (id) DO NOTHING
+WITH made AS (
+  INSERT INTO deliveries
+    (id, workspace_id, notification_id, recipient_id, device_id, channel, category, address,
+     locale, timezone, state, reason, detail, priority, ready_at, expires_at)
+  SELECT r.id, $1, $2, r.recipient_id, r.device_id, r.channel, $3, r.address, r.locale, r.timezone,
+    CASE WHEN r.state = 'queued' AND r.ready_at > now() THEN 'held' ELSE r.state END,
+    CASE WHEN r.state = 'queued' AND r.ready_at > now() THEN 'scheduled' ELSE r.reason END,
+    r.detail, $4, coalesce(r.ready_at, now()), $5
+  FROM unnest($6::uuid[], $7::uuid[], $8::uuid[], $9::text[], $10::text[], $11::text[],
+    $12::text[], $13::text[], $14::text[], $15::text[], $16::timestamptz[])
+    AS r (id, recipient_id, device_id, channel, address, locale, timezone, state, reason, detail,
+      ready_at)
+  ON CONFLICT (id) DO NOTHING
+  RETURNING channel, state, address
+)
+SELECT address FROM made WHERE channel = 'sms' AND state IN ('queued', 'held')
 """
 # A notification's deliveries have ids that begin as its own does, so they lie side by side.
 _PAGE = f"""
@@ -131,9 +135,12 @@ def _delivery(row: Row) -> Delivery:
     return Delivery(**fields, state=state, channel=channel)
 
 
-async def insert(tx: Tx, parent: NewNotification, new: Sequence[NewDelivery]) -> int:
-    """Insert messages; those that are there already are left as they are. Gives how many."""
-    status = await tx.execute(
+async def insert(tx: Tx, parent: NewNotification, new: Sequence[NewDelivery]) -> list[str]:
+    """Insert messages; those that are there already are left as they are.
+
+    Gives the numbers that new text messages go to.
+    """
+    rows = await tx.fetch(
         _INSERT,
         parent.workspace_id,
         parent.id,
@@ -152,7 +159,7 @@ async def insert(tx: Tx, parent: NewNotification, new: Sequence[NewDelivery]) ->
         [one.detail for one in new],
         [one.ready_at for one in new],
     )
-    return changed_rows(status)
+    return [row["address"] for row in rows]
 
 
 async def page(
