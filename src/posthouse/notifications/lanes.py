@@ -22,6 +22,7 @@ from posthouse.kernel.jobs import backoff_s
 from posthouse.kernel.leases import Lease
 from posthouse.kernel.ratelimit import Limiter, Rate
 from posthouse.kernel.together import Together
+from posthouse.notifications.attaching import Attaching
 from posthouse.notifications.breaker import Breaker
 from posthouse.notifications.channels.protocol import Provider
 from posthouse.notifications.masking import conceal
@@ -31,6 +32,7 @@ from posthouse.notifications.model import (
     Channel,
     Failure,
     Line,
+    Notification,
     Outcome,
     Outgoing,
     Refused,
@@ -47,12 +49,17 @@ _THROTTLED_S, _THROTTLED_LAST_S = 1.0, 60.0
 
 @dataclass(slots=True)
 class Going:
-    """A claimed message that may go out: what is sent, and what the decision was made on."""
+    """A claimed message that may go out: what is sent, and what the decision was made on.
+
+    `problem` is why its files could not be read, if a lane gives it back for that.
+    """
 
     lease: Lease
     outgoing: Outgoing
+    notification: Notification
     consent: int | None
     device_id: UUID | None
+    problem: PosthouseError | None = None
 
     def start(self, provider_id: UUID) -> store.Start:
         """The mark that it goes out."""
@@ -98,43 +105,38 @@ class Ledger:
 
     async def _write(self, asked: Sequence[_Asked]) -> list[bool]:
         told = [ended for ended, _ in asked if ended is not None]
-        going = [start for _, start in asked if start is not None]
-        while True:
-            try:
-                ended = await self._note(told) if told else []
-                break
-            except PosthouseError as error:
-                # What a provider has taken is not forgotten while Postgres is away.
-                log.warning("answers wait", extra={"reason": error.code, "count": len(told)})
-                await asyncio.sleep(_AGAIN_S)
-        self.touched(ended)
-        marked = await self._mark(going) if going else set[UUID]()
-        return [start is not None and start.id in marked for _, start in asked]
-
-    async def _mark(self, going: Sequence[store.Start]) -> set[UUID]:
-        try:
-            async with self.db.alone() as connection:
-                return await store.start(connection, going, self.settings.sending_s)
-        except PosthouseError as error:
-            # If they were marked after all, nobody sends them, and their lease ends in doubt.
-            log.warning("not marked", extra={"reason": error.code, "count": len(going)})
-            return set()
-
-    async def _note(self, told: Sequence[Ended]) -> list[UUID]:
-        """Write answers; gives the notifications of the messages that have ended with them."""
         sent = [one.finish for one in told if one.finish.outcome == _ACCEPTED]
         others = [one for one in told if one.finish.outcome != _ACCEPTED]
-        ended: list[UUID] = []
-        if others:
-            async with self.db.begin() as tx:
-                finishes = [one.finish for one in others]
-                rows = await store.finish(tx, finishes, self.settings.max_attempts)
-                await self._note_more(tx, others)
-            ended += [row["notification_id"] for row in rows if row["state"] not in _STILL_OPEN]
-        if sent:
-            async with self.db.alone() as connection:
-                ended += await store.sent(connection, sent)
-        return ended
+        going = [start for _, start in asked if start is not None]
+        marked = set[UUID]()
+        while others or sent or going:
+            try:
+                if others:
+                    self.touched(await self._note(others))
+                    others = []
+                if sent or going:
+                    async with self.db.alone() as connection:
+                        turn = await store.turn(connection, sent, going, self.settings.sending_s)
+                    marked, ended = turn
+                    self.touched(ended)
+                break
+            except PosthouseError as error:
+                # What a provider has said is not forgotten while Postgres is away. What was to go
+                # out does not: if it was marked after all, its lease ends in doubt.
+                extra = {"reason": error.code, "told": len(told), "going": len(going)}
+                log.warning("not written", extra=extra)
+                going = []
+                if others or sent:
+                    await asyncio.sleep(_AGAIN_S)
+        return [start is not None and start.id in marked for _, start in asked]
+
+    async def _note(self, told: Sequence[Ended]) -> list[UUID]:
+        """Write refusals and what follows; gives the notifications of messages that ended."""
+        async with self.db.begin() as tx:
+            finishes = [one.finish for one in told]
+            rows = await store.finish(tx, finishes, self.settings.max_attempts)
+            await self._note_more(tx, told)
+        return [row["notification_id"] for row in rows if row["state"] not in _STILL_OPEN]
 
     async def _note_more(self, tx: Tx, told: Sequence[Ended]) -> None:
         """Write what follows beyond the messages: addresses, devices, providers."""
@@ -164,6 +166,7 @@ class Lane:
     line: Line
     provider: Provider
     ledger: Ledger
+    attaching: Attaching
     limiter: Limiter
     clock: Clock
     settings: NotificationsSettings
@@ -245,21 +248,46 @@ class Lane:
             going = await self._next(may_wait=ended is None)
             if going is None and ended is None:
                 return
-            may_go = await self.ledger.turn(
-                ended, None if going is None else going.start(self.line.id)
-            )
-            if ended is not None:
-                self.busy -= 1
-                self.freed()
-            ended = None
-            if going is None:
+            if going is not None and going.notification.attachments:
+                await self._turn(ended, None)
+                ended = await self._send_with_files(going)
                 continue
-            if may_go:
-                ended = await self._hand_over(going)
-            else:
-                self.busy -= 1
-                self.returned.append(going)
-                self.freed()
+            may_go = await self._turn(ended, going)
+            ended = await self._hand_over(going, going.outgoing) if may_go and going else None
+
+    async def _turn(self, ended: Ended | None, going: Going | None) -> bool:
+        """Note the end of a call and mark the next message; whether that one may go out."""
+        if ended is None and going is None:
+            return False
+        start = None if going is None else going.start(self.line.id)
+        may_go = await self.ledger.turn(ended, start)
+        if ended is not None:
+            self.busy -= 1
+            self.freed()
+        if going is not None and not may_go:
+            self._return(going)
+        return may_go
+
+    async def _send_with_files(self, going: Going) -> Ended | None:
+        """Read the files before the message is marked: until then nothing is in doubt."""
+        try:
+            async with self.attaching.reading(going.notification) as attachments:
+                if not await self._turn(None, going):
+                    return None
+                return await self._hand_over(
+                    going, replace(going.outgoing, attachments=attachments)
+                )
+        except PosthouseError as error:
+            going.problem = error
+            self._return(going)
+            return None
+
+    def _return(self, going: Going) -> None:
+        """Let it be decided again what becomes of a message that was not handed over."""
+        self.busy -= 1
+        self.breaker.learn_nothing()
+        self.returned.append(going)
+        self.freed()
 
     async def _next(self, *, may_wait: bool) -> Going | None:
         """The next message; None if there is none now, or if the lane closes."""
@@ -293,17 +321,17 @@ class Lane:
                 return
             await asyncio.sleep(min(1.0, verdict.retry_after_s))
 
-    async def _hand_over(self, going: Going) -> Ended:
-        with trace.resumed(going.outgoing.trace_id):
+    async def _hand_over(self, going: Going, outgoing: Outgoing) -> Ended:
+        with trace.resumed(outgoing.trace_id):
             try:
-                outcome = await self.provider.send(going.outgoing)
+                outcome = await self.provider.send(outgoing)
             except Exception as error:
                 # A provider that breaks its promise: nobody knows how far it came.
                 log.exception("provider failed", extra={"provider": PROVIDER.show(self.line.id)})
                 outcome = Unknown("internal", type(error).__name__)
             self.handed_over += 1
             if outcome.detail and not isinstance(outcome, Accepted):
-                told = conceal(outcome.detail, self.line.channel, going.outgoing.address)
+                told = conceal(outcome.detail, self.line.channel, outgoing.address)
                 outcome = replace(outcome, detail=told)
             return self._judge(going, outcome)
 

@@ -22,6 +22,7 @@ from posthouse.notifications.api import (
 )
 from posthouse.notifications.api import providers as providers_api
 from posthouse.notifications.api import sending as sending_api
+from posthouse.notifications.attaching import Attaching
 from posthouse.notifications.channels.hosts import Hosts
 from posthouse.notifications.channels.protocol import Surroundings
 from posthouse.notifications.composing import Templates
@@ -147,8 +148,16 @@ def _sender(
     """The sender and its parts: the ledger tells it of ends, the lanes of room."""
     settings: NotificationsSettings = parts.settings
     ledger = Ledger(parts.db, settings)
-    board = Switchboard(parts.db, parts.clock, parts.limiter, settings, ledger, providers.opened)
-    preparing = Preparing(parts.db, board, composing, links, files)
+    board = Switchboard(
+        parts.db,
+        parts.clock,
+        parts.limiter,
+        settings,
+        ledger,
+        Attaching(files),
+        providers.opened,
+    )
+    preparing = Preparing(parts.db, board, composing, links)
     sender = Sender(parts.db, leases, board, preparing, settings)
     ledger.touched = sender.touch
     board.freed, board.wants = sender.free, sender.want

@@ -1,6 +1,6 @@
 """Makes claimed messages ready to go out: reads the facts, asks the rules, renders.
 
-What is the same for all messages of a notification (its content, its files) is kept for a while.
+What is the same for all messages of a notification is kept for a while.
 """
 
 import asyncio
@@ -11,8 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from posthouse.files.public import FileId, FilesDoor, FileUnknownError
-from posthouse.kernel.auth import Principal, Role
+from posthouse.files.public import FileUnknownError
 from posthouse.kernel.db import Database, Row
 from posthouse.kernel.errors import PosthouseError
 from posthouse.kernel.leases import Lease
@@ -22,7 +21,6 @@ from posthouse.notifications.deciding import Act, Case, Rule, decide
 from posthouse.notifications.lanes import Going
 from posthouse.notifications.model import (
     DELIVERY,
-    Attachment,
     Channel,
     Notification,
     Outgoing,
@@ -45,7 +43,6 @@ class Loaded:
 
     notification: Notification
     compiled: Compiled
-    attachments: tuple[Attachment, ...]
     names_preferences: bool
 
 
@@ -65,7 +62,6 @@ class Preparing:
     board: Switchboard
     composing: Templates
     links: ConsentLinks
-    files: FilesDoor
     renderer: Renderer = field(default_factory=Renderer)
     _loaded: OrderedDict[UUID, Loaded] = field(default_factory=OrderedDict[UUID, Loaded])
 
@@ -86,7 +82,7 @@ class Preparing:
             loaded = self._loaded.get(lease.row["notification_id"])
             if loaded is None or lease.id not in facts:
                 error = problems.get(lease.row["notification_id"])
-                prepared.settled.append(_put_off(lease, error))
+                prepared.settled.append(put_off(lease, error))
                 continue
             self._one(prepared, lease, facts[lease.id], loaded)
         return prepared
@@ -103,7 +99,9 @@ class Preparing:
             except PosthouseError as error:
                 prepared.settled.append(_failed(lease, error))
                 return
-            going = Going(lease, outgoing, facts["consent"], lease.row["device_id"])
+            going = Going(
+                lease, outgoing, loaded.notification, facts["consent"], lease.row["device_id"]
+            )
             prepared.going.append((channel, going))
             return
         settled = store.Settled(
@@ -178,7 +176,6 @@ class Preparing:
             content=content,
             to_name=facts["name"] or "",
             headers=headers,
-            attachments=loaded.attachments,
             expires_at=row["expires_at"],
             is_urgent=row["priority"] >= Priority.HIGH.rank,
             trace_id=notification.trace_id,
@@ -204,10 +201,10 @@ class Preparing:
         return problems
 
     async def load(self, notification: Notification) -> Loaded:
-        """Compile what is sent and read its files.
+        """Compile what is sent.
 
         Raises:
-            PosthouseError: the template or a file is gone, or the storage is away.
+            PosthouseError: the template is gone, or cannot be read now.
         """
         if notification.template_id is not None and notification.template_version is not None:
             compiled = await self.composing.version(
@@ -215,17 +212,8 @@ class Preparing:
             )
         else:
             compiled = compile_inline(notification.content or {})
-        principal = Principal(
-            notification.workspace_id, notification.created_by, Role(notification.role)
-        )
-        attachments = [await self._read(principal, one) for one in notification.attachments]
         names_preferences = compiled.mentions("preferences_url")
-        return Loaded(notification, compiled, tuple(attachments), names_preferences)
-
-    async def _read(self, principal: Principal, file_id: UUID) -> Attachment:
-        file, pieces = await self.files.read(principal, FileId(file_id))
-        content = b"".join([piece async for piece in pieces])
-        return Attachment(file.name, file.media_type, content)
+        return Loaded(notification, compiled, names_preferences)
 
     def forget(self, notification_id: UUID) -> None:
         """Load a notification anew the next time: it was changed."""
@@ -252,7 +240,8 @@ def recipient_of(facts: Row | Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _put_off(lease: Lease, error: PosthouseError | None) -> store.Settled:
+def put_off(lease: Lease, error: PosthouseError | None) -> store.Settled:
+    """What becomes of a message that cannot be made ready; without an error: it is not known."""
     if error is not None and not error.is_retryable:
         is_file = isinstance(error, FileUnknownError)
         return _failed(lease, error, "attachment-gone" if is_file else error.code)

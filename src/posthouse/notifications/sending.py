@@ -13,7 +13,7 @@ from posthouse.kernel.errors import PosthouseError
 from posthouse.kernel.leases import Claimer, Lease, Leases
 from posthouse.notifications.lanes import Going
 from posthouse.notifications.model import DOUBTS, Channel, NotificationEnded
-from posthouse.notifications.preparing import Preparing
+from posthouse.notifications.preparing import Preparing, put_off
 from posthouse.notifications.receiving import match_parked
 from posthouse.notifications.settings import NotificationsSettings
 from posthouse.notifications.store import notifications as notification_store
@@ -140,9 +140,7 @@ class Sender:
             for going in back:
                 self.preparing.forget(going.lease.row["notification_id"])
             with suppress(PosthouseError):
-                await self._settle([
-                    store.Settled(going.lease.id, going.lease.token, "queued") for going in back
-                ])  # fmt: skip
+                await self._settle([_again(going) for going in back])
             if back:
                 self.wake()
 
@@ -233,3 +231,9 @@ class Sender:
         back = self.board.take_back()
         if back:
             await self.leases.give_back(self.db, [going.lease for going in back])
+
+
+def _again(going: Going) -> store.Settled:
+    if going.problem is not None:
+        return put_off(going.lease, going.problem)
+    return store.Settled(going.lease.id, going.lease.token, "queued")

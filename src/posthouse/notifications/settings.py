@@ -19,7 +19,10 @@ class NotificationsSettings(BaseModel):
         default=15, gt=0, le=300, description="A worker that is silent for so long has lost it."
     )
     sending_s: float = Field(
-        default=60, gt=0, le=600, description="A message without an answer for so long is in doubt."
+        default=60,
+        gt=0,
+        le=600,
+        description="A message without an answer for so long is in doubt; a call takes up to 15.",
     )
     doubt_s: float = Field(
         default=5, ge=0, le=86_400, description="A receipt may still settle a doubt for so long."

@@ -10,6 +10,7 @@ from posthouse.kernel.clock import Clock
 from posthouse.kernel.db import Database
 from posthouse.kernel.errors import PosthouseError
 from posthouse.kernel.ratelimit import Limiter
+from posthouse.notifications.attaching import Attaching
 from posthouse.notifications.channels.protocol import Provider
 from posthouse.notifications.deciding import Route
 from posthouse.notifications.lanes import Going, Lane, Ledger, ignore
@@ -41,6 +42,7 @@ class Switchboard:
     limiter: Limiter
     settings: NotificationsSettings
     ledger: Ledger
+    attaching: Attaching
     open: Opening
     freed: Callable[[], None] = field(default=ignore)
     wants: Callable[[Channel], None] = field(default=ignore)
@@ -99,6 +101,7 @@ class Switchboard:
             line,
             provider,
             self.ledger,
+            self.attaching,
             self.limiter,
             self.clock,
             self.settings,

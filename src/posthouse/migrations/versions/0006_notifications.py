@@ -10,16 +10,34 @@ down_revision = "0005"
 _TIME = sa.DateTime(timezone=True)
 _NOW = sa.text("now()")
 
-# Marks messages as going out: nothing that the decision to send them was made on has changed, or
-# they are not marked. The lock is shared by those who mark, and taken alone by those who change
-# what may be sent: when they have it, no message is being marked by what was true before. It has
-# to be held before the second statement looks, which is why this is a function.
-_START = """
-CREATE FUNCTION start_deliveries(
+# The turn of a worker's slots: notes that providers took messages, and marks the next ones as going
+# out if nothing that the decision to send them was made on has changed. The lock is shared by
+# those who mark, and taken alone by those who change what may be sent: when they have it, no
+# message is being marked by what was true before. It has to be held before the statement that
+# marks looks, which is why this is a function; both halves are in it as one trip and one commit
+# cost less than two.
+_TURN = """
+CREATE FUNCTION turn_deliveries(
+  sent_ids uuid[], sent_tokens int[], sent_references text[],
   ids uuid[], tokens int[], consents int[], addresses text[], provider_ids uuid[], lease_s float8
-) RETURNS SETOF uuid LANGUAGE plpgsql AS $$
+) RETURNS TABLE (marked_id uuid, ended_id uuid) LANGUAGE plpgsql AS $$
 BEGIN
   PERFORM pg_advisory_xact_lock_shared(hashtextextended('consent of notifications', 0));
+  RETURN QUERY WITH told AS (
+    SELECT * FROM unnest(sent_ids, sent_tokens, sent_references) AS t (id, token, reference)
+  ), noted AS (
+    UPDATE attempts a SET ended_at = clock_timestamp(), outcome = 'accepted'
+    FROM told
+    WHERE a.delivery_id = told.id AND a.number = told.token
+      AND (a.ended_at IS NULL OR a.code = 'worker-lost')
+  ), ended AS (
+    UPDATE deliveries d
+    SET state = 'sent', reference = told.reference, rank = greatest(d.rank, 1),
+        lease_until = NULL, version = d.version + 1, updated_at = clock_timestamp()
+    FROM told WHERE d.id = told.id AND d.token = told.token AND d.state = 'sending'
+    RETURNING d.notification_id
+  )
+  SELECT DISTINCT NULL::uuid, ended.notification_id FROM ended;
   RETURN QUERY WITH held AS (
     SELECT * FROM unnest(ids, tokens, consents, addresses, provider_ids)
       AS h (id, token, consent, address, provider_id)
@@ -46,7 +64,7 @@ BEGIN
   )
   INSERT INTO attempts (delivery_id, number, workspace_id, provider_id)
   SELECT started.id, started.token, started.workspace_id, started.provider_id FROM started
-  RETURNING delivery_id;
+  RETURNING delivery_id, NULL::uuid;
 END $$
 """
 
@@ -548,4 +566,4 @@ def upgrade() -> None:
             postgresql_nulls_not_distinct=True,
         ),
     )
-    op.execute(_START)
+    op.execute(_TURN)

@@ -32,7 +32,7 @@ LEFT JOIN preferences every ON every.recipient_id = d.recipient_id
 WHERE d.id = ANY($1)
 """
 # A function of the schema (migration 0006): it takes its lock before it looks, in one statement.
-_START = "SELECT start_deliveries($1, $2, $3, $4, $5, $6) AS id"
+_TURN = "SELECT marked_id, ended_id FROM turn_deliveries($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 _FINISH = """
 WITH told AS (
   SELECT * FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::text[], $6::float8[],
@@ -60,22 +60,6 @@ SET state = CASE
 FROM told
 WHERE d.id = told.id AND d.token = told.token AND d.state = 'sending'
 RETURNING d.id, d.notification_id, d.state
-"""
-# The usual end, in a statement of its own: it is most of what a worker writes.
-_SENT = """
-WITH told AS (
-  SELECT * FROM unnest($1::uuid[], $2::int[], $3::text[]) AS t (id, token, reference)
-), noted AS (
-  UPDATE attempts a SET ended_at = clock_timestamp(), outcome = 'accepted'
-  FROM told
-  WHERE a.delivery_id = told.id AND a.number = told.token
-    AND (a.ended_at IS NULL OR a.code = 'worker-lost')
-)
-UPDATE deliveries d
-SET state = 'sent', reference = told.reference, rank = greatest(d.rank, 1), lease_until = NULL,
-    version = d.version + 1, updated_at = clock_timestamp()
-FROM told WHERE d.id = told.id AND d.token = told.token AND d.state = 'sending'
-RETURNING d.notification_id
 """
 # What was claimed and does not go out now: it is held, skipped, or another's turn comes first.
 _SETTLE = """
@@ -212,10 +196,19 @@ async def brief(tx: Tx, ids: Sequence[UUID]) -> dict[UUID, Row]:
     return {row["id"]: row for row in await tx.fetch(_BRIEF, ids)}
 
 
-async def start(tx: Tx, going: Sequence[Start], lease_s: float) -> set[UUID]:
-    """Mark messages as going out; gives those that may, by all that is true now."""
+async def turn(
+    tx: Tx, sent: Sequence[Finish], going: Sequence[Start], lease_s: float
+) -> tuple[set[UUID], list[UUID]]:
+    """Note what providers took, and mark what goes out next.
+
+    Gives the ids of those that may go out, by all that is true now, and the notifications of those
+    that were taken and were ours.
+    """
     rows = await tx.fetch(
-        _START,
+        _TURN,
+        [one.id for one in sent],
+        [one.token for one in sent],
+        [one.reference for one in sent],
         [one.id for one in going],
         [one.token for one in going],
         [one.consent for one in going],
@@ -223,7 +216,8 @@ async def start(tx: Tx, going: Sequence[Start], lease_s: float) -> set[UUID]:
         [one.provider_id for one in going],
         lease_s,
     )
-    return {row["id"] for row in rows}
+    marked = {row["marked_id"] for row in rows if row["marked_id"] is not None}
+    return marked, [row["ended_id"] for row in rows if row["ended_id"] is not None]
 
 
 async def finish(tx: Tx, told: Sequence[Finish], max_attempts: int) -> list[Row]:
@@ -242,17 +236,6 @@ async def finish(tx: Tx, told: Sequence[Finish], max_attempts: int) -> list[Row]
         [one.code for one in told],
         max_attempts,
     )
-
-
-async def sent(tx: Tx, told: Sequence[Finish]) -> list[UUID]:
-    """Note that providers took messages; gives the notifications of those that were ours."""
-    rows = await tx.fetch(
-        _SENT,
-        [one.id for one in told],
-        [one.token for one in told],
-        [one.reference for one in told],
-    )
-    return [row["notification_id"] for row in rows]
 
 
 async def settle(tx: Tx, told: Sequence[Settled]) -> list[UUID]:
