@@ -1,16 +1,26 @@
 """Rows that workers claim: one at a time, fairly, and fenced."""
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import AsyncGenerator
 from contextvars import Context
+from typing import Any
 from uuid import UUID
 
 import pytest
 
 from posthouse.kernel import ids
 from posthouse.kernel.db import Database
-from posthouse.kernel.leases import Claimer, Lease, LeaseLostError, Leases, Tended
+from posthouse.kernel.leases import (
+    _CLAIM,
+    _LOCK,
+    Claimer,
+    Lease,
+    LeaseLostError,
+    Leases,
+    Tended,
+)
 from posthouse.runtime import Runtime
 
 LEASES = Leases("work_for_tests", "kind", lease_s=30)
@@ -64,6 +74,28 @@ async def lose(db: Database) -> None:
 async def tend(db: Database) -> Tended:
     async with db.begin() as tx:
         return await LEASES.tend(tx)
+
+
+async def test_a_claim_reads_few_rows_though_statistics_say_that_none_is_ready(
+    db: Database,
+) -> None:
+    await add(db, 3000, ids.fresh())
+    async with db.begin() as tx:
+        await tx.execute("UPDATE work_for_tests SET state = 'done'")
+        await tx.execute("ANALYZE work_for_tests")
+    await add(db, 3000, ids.fresh())
+    async with db.begin() as tx:
+        await tx.execute(LEASES._sql(_LOCK))
+        values = (["sort"], [None], UUID(int=0), 50, 30.0, [])
+        told = await tx.fetchval("EXPLAIN (ANALYZE, FORMAT JSON) " + LEASES._sql(_CLAIM), *values)
+    # Each of the 3,000 ready rows with each of the 50 would be 150,000.
+    assert 50 < _rows_read(json.loads(told)[0]["Plan"]) < 3000
+
+
+def _rows_read(plan: dict[str, Any]) -> float:
+    names = ("Actual Rows", "Rows Removed by Filter", "Rows Removed by Join Filter")
+    own = sum(plan.get(name, 0) for name in names) * plan["Actual Loops"]
+    return own + sum(_rows_read(one) for one in plan.get("Plans", []))
 
 
 async def test_eight_workers_never_hold_one_row_together(db: Database) -> None:

@@ -36,7 +36,13 @@ _NAME = re.compile(r"[a-z_]+")
 
 # Held until the claim commits, like a lock on the table that only claims take. The wait for it is
 # why a claim's times are not those of its transaction's beginning.
-_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('claims of {table}', 0))"
+# The plan of a claim is made once for a connection, perhaps when nothing was ready, so it is told
+# not to count on that: rows are looked up by their keys.
+_LOCK = """
+SELECT pg_advisory_xact_lock(hashtextextended('claims of {table}', 0)),
+  set_config('enable_seqscan', 'off', true), set_config('enable_hashjoin', 'off', true),
+  set_config('enable_mergejoin', 'off', true)
+"""
 _CLAIM = """
 WITH RECURSIVE lanes AS (
   SELECT name, least($4, room - (
@@ -70,9 +76,13 @@ WITH RECURSIVE lanes AS (
   SELECT id, round, turn, room, row_number() OVER (PARTITION BY name ORDER BY round, turn) AS place
   FROM next_rows
 ), chosen AS (
-  SELECT t.id FROM {table} AS t JOIN dealt USING (id)
-  WHERE place <= room AND t.state = '{ready}'
-  ORDER BY round, turn LIMIT $4 FOR UPDATE OF t SKIP LOCKED
+  SELECT t.id FROM (
+    SELECT id, round, turn FROM dealt WHERE place <= room ORDER BY round, turn LIMIT $4
+  ) AS next CROSS JOIN LATERAL (
+    -- With OFFSET 0 the state is asked of the row that was found by its key, not the other way.
+    SELECT id, state FROM {table} WHERE id = next.id OFFSET 0 FOR UPDATE SKIP LOCKED
+  ) AS t
+  WHERE t.state = '{ready}' ORDER BY round, turn
 )
 UPDATE {table} AS t
 SET state = '{running}', token = token + 1, attempts = attempts + 1, version = version + 1,
