@@ -10,7 +10,7 @@ from posthouse.kernel.etags import etag, if_match
 from posthouse.kernel.pagination import Page, PagingDep
 from posthouse.kernel.routing import Routes, current_principal, service
 from posthouse.kernel.search import pattern
-from posthouse.kernel.text import Line, Name
+from posthouse.kernel.text import Name
 from posthouse.kernel.uploads import FORMS, TaskAccepted, UploadDep, accept
 from posthouse.notifications.contacts import Found, Profile, Recipient
 from posthouse.notifications.errors import (
@@ -25,6 +25,7 @@ from posthouse.notifications.schemas.recipients import (
     OWN_ID,
     DeviceIn,
     DeviceOut,
+    Email,
     OwnId,
     Phone,
     ProfileIn,
@@ -73,7 +74,7 @@ async def read_device(
 
 
 async def read_filter(
-    email: Annotated[Line | None, Query(max_length=254, description="This email address.")] = None,
+    email: Annotated[Email | None, Query(description="This email address.")] = None,
     phone: Annotated[Phone | None, Query(description="This number; write + as %2B.")] = None,
     external_id: Annotated[OwnId | None, Query(description="This own id of yours.")] = None,
     q: Annotated[
