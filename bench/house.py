@@ -65,12 +65,14 @@ class House:
         """Start one of `bench.limits` on the same core."""
         return await self._start(("-m", "bench.limits", name), words)
 
-    async def work(self) -> Process:
-        """Start `posthouse worker`."""
+    async def work(self, *, is_measured: bool = False) -> Process:
+        """Start `posthouse worker`; the one that is measured has its own core."""
         process = Process(
             Command(argv=(sys.executable, "-m", "posthouse", "worker"), env=self.environ)
         )
         self._running.append(process)
+        if is_measured:
+            os.sched_setaffinity(process.pid, self.core)
         return process
 
     async def _start(self, argv: tuple[str, ...], words: Sequence[str]) -> Served:

@@ -1,18 +1,20 @@
 """The same emails by arq as the teaching text sketches it, and by BullMQ with nodemailer.
 
 It installs both into a folder of its own first, so it needs a package index, Node and npm. Each
-queues its jobs before it starts to work; ours starts when the API has committed.
+queues its jobs before it starts to work; ours starts when the API has committed. All three work on
+the core that is measured.
 """
 
 import asyncio
 import json
+import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from bench.house import open_house
+from bench.house import House, open_house
 from bench.measure import Row, compare, say
 from bench.notifications import (
     CONTENT,
@@ -40,12 +42,11 @@ async def rows() -> list[Row]:
             api = await start_api(house)
             async with calling(house, api.port) as client:
                 await set_up(client, sink.port)
-                worker = await house.work()
+                worker = await house.work(is_measured=True)
                 for number in range(ROUNDS):
                     found["ours"].append(await measure_ours(client, sink))
-                    socket = house.valkey_url.removeprefix("unix://").partition("?")[0]
-                    found["arq"].append(await _measure(python, socket, sink, ARQ))
-                    found["bullmq"].append(await _measure(node, socket, sink, BULLMQ))
+                    found["arq"].append(await _measure(house, python, sink, ARQ))
+                    found["bullmq"].append(await _measure(house, node, sink, BULLMQ))
                     said = ", ".join(f"{name} {one[-1]:,.0f}/s" for name, one in found.items())
                     say(f"peers {number + 1} of {ROUNDS}: {said}")
                 await house.stop(worker)
@@ -82,18 +83,22 @@ def _as_handlebars(source: str) -> str:
     return source.replace("item.", "")
 
 
-async def _run(*argv: str) -> str:
+async def _run(*argv: str, core: Iterable[int] = ()) -> str:
     process = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.PIPE)
+    if core:
+        os.sched_setaffinity(process.pid, core)
     said, _ = await process.communicate()
     if process.returncode:
         raise RuntimeError(f"{argv[0]} failed; its own words are above")
     return said.decode()
 
 
-async def _measure(command: Sequence[str], socket: str, sink: RunningSink, count: int) -> float:
+async def _measure(house: House, command: Sequence[str], sink: RunningSink, count: int) -> float:
     """Emails a second of a peer, from the start of its work to what the sink took last."""
+    socket = house.valkey_url.removeprefix("unix://").partition("?")[0]
     before = sink.taken
-    await _run(*command, "queue", socket, str(sink.port), str(count))
-    begun = float((await _run(*command, "work", socket, str(sink.port), str(count))).split()[0])
+    words = (socket, str(sink.port), str(count))
+    await _run(*command, "queue", *words)
+    begun = float((await _run(*command, "work", *words, core=house.core)).split()[0])
     ended = await sink.until(before + count)
     return count / (ended - begun)

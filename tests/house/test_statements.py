@@ -74,10 +74,9 @@ SYSTEM = {
             "_OF_DEAD",
             "_PAUSE",
             "_RESOLVE",
-            "_SENT",
             "_SETTLE",
-            "_START",
             "_SUPPRESS",
+            "_TURN",
         )
     },
     "notifications.store.lines._LINES": "the providers of workspaces whose messages it holds",

@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 
 _TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
 _current: ContextVar[str | None] = ContextVar("traceparent", default=None)
@@ -27,11 +28,17 @@ def accept(header: str | None) -> str:
 @contextmanager
 def resumed(trace_id: str) -> Generator[None]:
     """Let the block belong to a trace of which the id was kept; to none if that is empty."""
-    token = _current.set(f"00-{trace_id}-{secrets.token_hex(8)}-01" if trace_id else None)
+    token = _current.set(_part_of(trace_id) if trace_id else None)
     try:
         yield
     finally:
         _current.reset(token)
+
+
+@lru_cache(maxsize=1024)
+def _part_of(trace_id: str) -> str:
+    """The `traceparent` of what this process does for a trace."""
+    return f"00-{trace_id}-{secrets.token_hex(8)}-01"
 
 
 def current() -> str | None:

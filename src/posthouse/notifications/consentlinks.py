@@ -23,6 +23,14 @@ class Purpose(StrEnum):
     PREFERENCES = "p"
 
 
+def unsubscribe_headers(url: str) -> tuple[tuple[str, str], ...]:
+    """The headers of an email by which a mail program unsubscribes in one click (RFC 8058)."""
+    return (
+        ("List-Unsubscribe", f"<{url}>"),
+        ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Consent:
     """Whom an address speaks of: a recipient, or an address that belongs to nobody we know."""

@@ -44,6 +44,7 @@ from posthouse.notifications.store import outgoing as store
 log = logging.getLogger("posthouse.notifications")
 
 _AGAIN_S = 0.2
+_STEP = 16  # messages between two calls for more
 _THROTTLED_S, _THROTTLED_LAST_S = 1.0, 60.0
 
 
@@ -81,6 +82,11 @@ class Ended:
 
 
 _Asked = tuple[Ended | None, store.Start | None]
+
+
+def _wake(sleeper: asyncio.Future[None]) -> None:
+    if not sleeper.done():
+        sleeper.set_result(None)
 
 
 def ignore(*_: object) -> None:
@@ -182,7 +188,7 @@ class Lane:
     is_closing: bool = False
     is_refused: bool = False
     returned: list[Going] = field(default_factory=list[Going])
-    _has_some: asyncio.Event = field(default_factory=asyncio.Event)
+    _sleepers: deque[asyncio.Future[None]] = field(default_factory=deque[asyncio.Future[None]])
 
     @property
     def held(self) -> int:
@@ -197,7 +203,7 @@ class Lane:
     @property
     def _least(self) -> int:
         """Below so many waiting ones it wants more."""
-        return max(32, 2 * self.line.at_once)
+        return max(32, 3 * self.line.at_once)
 
     def trouble(self) -> str:
         """Why it takes no messages now; empty if it does."""
@@ -218,7 +224,9 @@ class Lane:
     def put(self, going: Going) -> None:
         """Take a message."""
         self.waiting.append(going)
-        self._has_some.set()
+        # One slot for one message: to wake all of them would cost more than to send it.
+        if self._sleepers:
+            _wake(self._sleepers.popleft())
 
     async def run(self) -> None:
         """Hand over messages until `close`; what waits then is in `returned`."""
@@ -235,7 +243,8 @@ class Lane:
         """Take no more; the slots end with what they have in hand."""
         self.is_closing = True
         self._give_back()
-        self._has_some.set()
+        for sleeper in self._sleepers:
+            _wake(sleeper)
 
     def _give_back(self) -> None:
         """Let another provider have what waits, or another worker."""
@@ -295,7 +304,7 @@ class Lane:
             if self.waiting and not self.trouble():
                 going = self.waiting.popleft()
                 self.busy += 1
-                if len(self.waiting) == self._least:
+                if len(self.waiting) <= self._least and len(self.waiting) % _STEP == 0:
                     self.wants(self.line.channel)
                 self.breaker.begin()
                 await self._keep_rate()
@@ -304,11 +313,21 @@ class Lane:
                 return None
             if self.waiting and self.has_other():
                 self._give_back()
-            self._has_some.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(min(1.0, self.wait_s() or 1.0)):
-                    await self._has_some.wait()
+            await self._sleep(min(1.0, self.wait_s() or 1.0))
         return None
+
+    async def _sleep(self, longest_s: float) -> None:
+        """Wait for a message, but not for longer than this."""
+        loop = asyncio.get_running_loop()
+        sleeper: asyncio.Future[None] = loop.create_future()
+        self._sleepers.append(sleeper)
+        timer = loop.call_later(longest_s, _wake, sleeper)
+        try:
+            await sleeper
+        finally:
+            timer.cancel()
+            with suppress(ValueError):
+                self._sleepers.remove(sleeper)
 
     async def _keep_rate(self) -> None:
         per_s = self.line.rate_per_s

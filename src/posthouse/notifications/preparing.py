@@ -5,7 +5,7 @@ What is the same for all messages of a notification is kept for a while.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -16,7 +16,7 @@ from posthouse.kernel.db import Database, Row
 from posthouse.kernel.errors import PosthouseError
 from posthouse.kernel.leases import Lease
 from posthouse.notifications.composing import Templates
-from posthouse.notifications.consentlinks import ConsentLinks
+from posthouse.notifications.consentlinks import ConsentLinks, unsubscribe_headers
 from posthouse.notifications.deciding import Act, Case, Rule, decide
 from posthouse.notifications.lanes import Going
 from posthouse.notifications.model import (
@@ -65,8 +65,8 @@ class Preparing:
     renderer: Renderer = field(default_factory=Renderer)
     _loaded: OrderedDict[UUID, Loaded] = field(default_factory=OrderedDict[UUID, Loaded])
 
-    async def prepare(self, leases: Sequence[Lease]) -> Prepared:
-        """Decide about claimed messages, and render those that go out.
+    async def prepare(self, leases: Sequence[Lease]) -> AsyncGenerator[Prepared]:
+        """Decide about claimed messages, and render those that go out: some at a time.
 
         Raises:
             PosthouseError: the facts cannot be read now; the messages stay claimed.
@@ -75,17 +75,17 @@ class Preparing:
         problems = await self._load({lease.row["notification_id"] for lease in leases})
         async with self.db.read() as connection:
             facts = await store.brief(connection, [lease.id for lease in leases])
-        prepared = Prepared([], [])
-        for place, lease in enumerate(leases):
-            if place % _CHUNK == 0:
-                await asyncio.sleep(0)  # rendering keeps the loop busy; others come first
-            loaded = self._loaded.get(lease.row["notification_id"])
-            if loaded is None or lease.id not in facts:
-                error = problems.get(lease.row["notification_id"])
-                prepared.settled.append(put_off(lease, error))
-                continue
-            self._one(prepared, lease, facts[lease.id], loaded)
-        return prepared
+        for first in range(0, len(leases), _CHUNK):
+            prepared = Prepared([], [])
+            for lease in leases[first : first + _CHUNK]:
+                loaded = self._loaded.get(lease.row["notification_id"])
+                if loaded is None or lease.id not in facts:
+                    error = problems.get(lease.row["notification_id"])
+                    prepared.settled.append(put_off(lease, error))
+                    continue
+                self._one(prepared, lease, facts[lease.id], loaded)
+            yield prepared
+            await asyncio.sleep(0)  # rendering keeps the loop busy; others come between
 
     def _one(self, prepared: Prepared, lease: Lease, facts: Row, loaded: Loaded) -> None:
         """Put one message where it belongs; the time is the database's, as for all schedules."""
@@ -166,10 +166,7 @@ class Preparing:
         content = self.renderer.render(loaded.compiled, case.channel, facts["locale"], variables)
         headers: tuple[tuple[str, str], ...] = ()
         if case.channel is Channel.EMAIL and not case.is_critical:
-            headers = (
-                ("List-Unsubscribe", f"<{unsubscribe}>"),
-                ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
-            )
+            headers = unsubscribe_headers(unsubscribe)
         return Outgoing(
             key=DELIVERY.show(lease.id),
             address=address,

@@ -29,7 +29,7 @@ _LATER_S = 1.0
 _TEND_S = 0.25
 _END_S = 0.2
 _DRAIN_S = 15.0
-_BATCH = 200
+_BATCH = 400
 _SLOW_ROUNDS = 8
 
 
@@ -95,7 +95,7 @@ class Sender:
 
     async def _claim(self, claimer: Claimer, channel: Channel) -> list[Lease]:
         room = self.settings.buffered - self.board.held(channel)
-        if room < min(_BATCH, self.settings.buffered) // 2 or self.is_stopping:
+        if room < min(_BATCH, self.settings.buffered) // 4 or self.is_stopping:
             return []
         try:
             await self.board.refresh(self.board.known)
@@ -107,14 +107,15 @@ class Sender:
 
     async def _deal(self, claimed: list[Lease]) -> None:
         try:
-            prepared = await self.preparing.prepare(claimed)
-            settled = prepared.settled
-            for channel, going in prepared.going:
-                lane = self.board.choose(going, channel)
-                if lane is None:
-                    settled.append(self._later(going, "providers-down"))
-                else:
-                    lane.put(going)
+            settled: list[store.Settled] = []
+            async for prepared in self.preparing.prepare(claimed):
+                settled += prepared.settled
+                for channel, going in prepared.going:
+                    lane = self.board.choose(going, channel)
+                    if lane is None:
+                        settled.append(self._later(going, "providers-down"))
+                    else:
+                        lane.put(going)
             await self._settle(settled)
         except PosthouseError as error:
             # They stay claimed until their leases are over; nothing of them went out.

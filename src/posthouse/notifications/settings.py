@@ -28,7 +28,7 @@ class NotificationsSettings(BaseModel):
         default=5, ge=0, le=86_400, description="A receipt may still settle a doubt for so long."
     )
     buffered: int = Field(
-        default=400, ge=10, le=10_000, description="Messages that a worker holds of each channel."
+        default=800, ge=10, le=10_000, description="Messages that a worker holds of each channel."
     )
     sms_per_day: int = Field(
         default=1000, ge=0, description="Text messages a day for each workspace."
