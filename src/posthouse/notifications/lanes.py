@@ -9,8 +9,8 @@ transaction.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
@@ -188,12 +188,17 @@ class Lane:
     is_closing: bool = False
     is_refused: bool = False
     returned: list[Going] = field(default_factory=list[Going])
+    pending: dict[UUID, Lease] = field(default_factory=dict[UUID, Lease])
     _sleepers: deque[asyncio.Future[None]] = field(default_factory=deque[asyncio.Future[None]])
 
     @property
     def held(self) -> int:
         """How many messages it holds."""
         return len(self.waiting) + self.busy
+
+    def leases(self) -> list[Lease]:
+        """The leases of the messages that are not marked yet."""
+        return [*(going.lease for going in self.waiting), *self.pending.values()]
 
     @property
     def is_full(self) -> bool:
@@ -254,6 +259,9 @@ class Lane:
     async def _slot(self) -> None:
         ended: Ended | None = None
         while True:
+            if ended is not None and self.line.rate_per_s is not None:
+                await self._turn(ended, None)  # it may be long until the next may go
+                ended = None
             going = await self._next(may_wait=ended is None)
             if going is None and ended is None:
                 return
@@ -280,12 +288,14 @@ class Lane:
     async def _send_with_files(self, going: Going) -> Ended | None:
         """Read the files before the message is marked: until then nothing is in doubt."""
         try:
-            async with self.attaching.reading(going.notification) as attachments:
+            async with AsyncExitStack() as stack:
+                with self._pending(going):
+                    reading = self.attaching.reading(going.notification)
+                    attachments = await stack.enter_async_context(reading)
                 if not await self._turn(None, going):
                     return None
-                return await self._hand_over(
-                    going, replace(going.outgoing, attachments=attachments)
-                )
+                outgoing = replace(going.outgoing, attachments=attachments)
+                return await self._hand_over(going, outgoing)
         except PosthouseError as error:
             going.problem = error
             self._return(going)
@@ -307,8 +317,10 @@ class Lane:
                 if len(self.waiting) <= self._least and len(self.waiting) % _STEP == 0:
                     self.wants(self.line.channel)
                 self.breaker.begin()
-                await self._keep_rate()
-                return going
+                if await self._keep_rate(going):
+                    return going
+                self._return(going)
+                return None
             if not may_wait:
                 return None
             if self.waiting and self.has_other():
@@ -329,16 +341,28 @@ class Lane:
             with suppress(ValueError):
                 self._sleepers.remove(sleeper)
 
-    async def _keep_rate(self) -> None:
+    async def _keep_rate(self, going: Going) -> bool:
+        """Wait until a message may go by the provider's rate; False if the lane closes before."""
         per_s = self.line.rate_per_s
         if per_s is None:
-            return
+            return True
         rate = Rate("provider", per_s, max(1, round(per_s)))
-        while True:
-            verdict = await self.limiter.take(str(self.line.id), rate)
-            if verdict.is_allowed:
-                return
-            await asyncio.sleep(min(1.0, verdict.retry_after_s))
+        with self._pending(going):
+            while not self.is_closing:
+                verdict = await self.limiter.take(str(self.line.id), rate)
+                if verdict.is_allowed:
+                    return True
+                await asyncio.sleep(min(1.0, verdict.retry_after_s))
+        return False
+
+    @contextmanager
+    def _pending(self, going: Going) -> Generator[None]:
+        """Hold the lease of a message that a slot has, but has not marked yet."""
+        self.pending[going.lease.id] = going.lease
+        try:
+            yield
+        finally:
+            self.pending.pop(going.lease.id, None)
 
     async def _hand_over(self, going: Going, outgoing: Outgoing) -> Ended:
         with trace.resumed(outgoing.trace_id):

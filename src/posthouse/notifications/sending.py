@@ -153,10 +153,10 @@ class Sender:
                 await connection.execute("SELECT 1")  # ends this loop when the line is dead
 
     async def keep(self) -> None:
-        """Hold the leases of what waits in lanes."""
+        """Hold the leases of what is in lanes and not marked yet."""
         while True:
             await asyncio.sleep(self.leases.lease_s / 3)
-            held = [going.lease for lane in self.board.all_lanes() for going in lane.waiting]
+            held = [lease for lane in self.board.all_lanes() for lease in lane.leases()]
             if held:
                 await self.leases.keep(self.db, held)
 
