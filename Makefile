@@ -32,7 +32,7 @@ e2e: .venv/.installed
 	$(PY) -m pytest tests/e2e/pages
 
 chaos: .venv/.installed
-	$(PY) -m pytest tests/chaos -p no:randomly --chaos long
+	$(PY) -m pytest tests/chaos tests/notifications/test_promises_schedules.py -p no:randomly --chaos long
 
 bench: .venv/.installed
 	$(PY) -m bench all
