@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
-from contextlib import AsyncExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
@@ -288,14 +288,12 @@ class Lane:
     async def _send_with_files(self, going: Going) -> Ended | None:
         """Read the files before the message is marked: until then nothing is in doubt."""
         try:
-            async with AsyncExitStack() as stack:
-                with self._pending(going):
-                    reading = self.attaching.reading(going.notification)
-                    attachments = await stack.enter_async_context(reading)
-                if not await self._turn(None, going):
-                    return None
-                outgoing = replace(going.outgoing, attachments=attachments)
-                return await self._hand_over(going, outgoing)
+            with self._pending(going):
+                async with self.attaching.reading(going.notification) as attachments:
+                    if not await self._turn(None, going):
+                        return None
+                    outgoing = replace(going.outgoing, attachments=attachments)
+                    return await self._hand_over(going, outgoing)
         except PosthouseError as error:
             going.problem = error
             self._return(going)
@@ -357,7 +355,7 @@ class Lane:
 
     @contextmanager
     def _pending(self, going: Going) -> Generator[None]:
-        """Hold the lease of a message that a slot has, but has not marked yet."""
+        """Hold the lease of a message that a slot has; once it is marked this does nothing."""
         self.pending[going.lease.id] = going.lease
         try:
             yield

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 from uuid import UUID
@@ -313,13 +313,7 @@ class Topics:
             TopicNotFoundError: there is no such topic.
             MembersUnknownError: some recipients are not there.
         """
-        owner = principal.workspace_id
-        async with self.db.begin() as tx:
-            topic = await self._expect(tx, owner, key)
-            found = await _members(tx, owner, members)
-            added = await topic_store.add(tx, owner, topic.id, found)
-            await audit.record(tx, principal, "topic.members-added", key, {"count": added})
-        return added
+        return await self._change(principal, key, members, topic_store.add, "members-added")
 
     async def remove(self, principal: Principal, key: str, members: Sequence[str]) -> int:
         """Take recipients out of a topic, all or none; give how many were in it.
@@ -328,13 +322,23 @@ class Topics:
             TopicNotFoundError: there is no such topic.
             MembersUnknownError: some recipients are not there.
         """
+        return await self._change(principal, key, members, topic_store.remove, "members-removed")
+
+    async def _change(
+        self,
+        principal: Principal,
+        key: str,
+        members: Sequence[str],
+        change: Callable[[Tx, UUID, TopicId, Sequence[RecipientId]], Awaitable[int]],
+        what: str,
+    ) -> int:
         owner = principal.workspace_id
         async with self.db.begin() as tx:
             topic = await self._expect(tx, owner, key)
             found = await _members(tx, owner, members)
-            removed = await topic_store.remove(tx, owner, topic.id, found)
-            await audit.record(tx, principal, "topic.members-removed", key, {"count": removed})
-        return removed
+            count = await change(tx, owner, topic.id, found)
+            await audit.record(tx, principal, f"topic.{what}", key, {"count": count})
+        return count
 
     async def members(
         self, principal: Principal, key: str, keyset: Keyset

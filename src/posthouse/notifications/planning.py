@@ -40,7 +40,7 @@ from posthouse.notifications.model import (
 from posthouse.notifications.settings import NotificationsSettings
 from posthouse.notifications.store import targets as store
 from posthouse.notifications.templating import Compiled, compile_inline
-from posthouse.notifications.timing import zone_of
+from posthouse.notifications.zones import is_zone
 
 _SOON = timedelta(minutes=1)
 _FAR = timedelta(days=366)
@@ -176,7 +176,7 @@ class Planning:
 
 def _raw(target: Target, at: str) -> Person:
     """Somebody whom only an address is known of."""
-    if target.timezone is not None and zone_of(target.timezone).key != target.timezone:
+    if target.timezone is not None and not is_zone(target.timezone):
         _refuse(f"{at}.timezone", "unknown-timezone", "Give one such as Europe/Berlin")
     try:
         if target.kind is TargetKind.EMAIL:

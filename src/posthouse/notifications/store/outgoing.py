@@ -36,8 +36,8 @@ _TURN = "SELECT marked_id, ended_id FROM turn_deliveries($1, $2, $3, $4, $5, $6,
 _FINISH = """
 WITH told AS (
   SELECT * FROM unnest($1::uuid[], $2::int[], $3::text[], $4::text[], $5::text[], $6::float8[],
-    $7::boolean[], $8::text[], $9::text[], $10::text[])
-    AS t (id, token, state, reason, detail, delay_s, is_free, reference, outcome, code)
+    $7::boolean[], $8::text[], $9::text[])
+    AS t (id, token, state, reason, detail, delay_s, is_free, outcome, code)
 ), noted AS (
   UPDATE attempts a SET ended_at = clock_timestamp(), outcome = told.outcome, code = told.code,
     detail = told.detail
@@ -47,11 +47,9 @@ WITH told AS (
 )
 UPDATE deliveries d
 SET state = CASE
-      WHEN told.state = 'retry_wait' AND NOT told.is_free AND d.attempts >= $11 THEN 'dead'
+      WHEN told.state = 'retry_wait' AND NOT told.is_free AND d.attempts >= $10 THEN 'dead'
       ELSE told.state END,
     reason = told.reason, detail = told.detail,
-    reference = coalesce(told.reference, d.reference),
-    rank = CASE told.state WHEN 'sent' THEN greatest(d.rank, 1) ELSE d.rank END,
     attempts = d.attempts - CASE WHEN told.is_free THEN 1 ELSE 0 END,
     ready_at = CASE WHEN told.delay_s IS NULL THEN d.ready_at
       ELSE clock_timestamp() + make_interval(secs => told.delay_s) END,
@@ -221,7 +219,7 @@ async def turn(
 
 
 async def finish(tx: Tx, told: Sequence[Finish], max_attempts: int) -> list[Row]:
-    """Note how calls ended: rows of id, notification_id and state of those that were ours."""
+    """Note how other calls ended: rows of id, notification_id and state of those that were ours."""
     return await tx.fetch(
         _FINISH,
         [one.id for one in told],
@@ -231,7 +229,6 @@ async def finish(tx: Tx, told: Sequence[Finish], max_attempts: int) -> list[Row]
         [one.detail for one in told],
         [one.delay_s for one in told],
         [one.is_free for one in told],
-        [one.reference for one in told],
         [one.outcome for one in told],
         [one.code for one in told],
         max_attempts,
