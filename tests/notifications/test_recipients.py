@@ -1,6 +1,8 @@
 """Recipients and their devices."""
 
 import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
@@ -282,7 +284,8 @@ async def delivery(
         await tx.execute(
             "INSERT INTO deliveries (id, workspace_id, notification_id, recipient_id, channel,"
             " category, address, state, detail, priority, ready_at, locale, timezone) VALUES"
-            " ($1, $2, $3, $4, 'email', 'general', 'ann@example.com', $5, 'to ann', 0, now(), 'de',"
+            " ($1, $2, $3, $4, 'email', 'general', 'ann@example.com', $5, 'to ann', 0,"
+            " now() + interval '1 day', 'de',"
             " 'Europe/Vienna')",
             delivery_id, workspace_id, notification_id, recipient_id, state,
         )  # fmt: skip
@@ -292,6 +295,18 @@ async def delivery(
             delivery_id, workspace_id, ids.fresh(),
         )  # fmt: skip
     return delivery_id, notification_id
+
+
+@asynccontextmanager
+async def nothing_claimed(runtime: Runtime) -> AsyncGenerator[None]:
+    """Let claims of messages wait while the block runs: by the lock that they take."""
+    lock = "hashtextextended('claims of deliveries', 0)"
+    async with runtime.parts.db.session() as connection:
+        await connection.execute(f"SELECT pg_advisory_lock({lock})")
+        try:
+            yield
+        finally:
+            assert await connection.fetchval(f"SELECT pg_advisory_unlock({lock})")
 
 
 async def test_to_erase_somebody_leaves_nothing_personal(app: App, make: Maker) -> None:
@@ -306,10 +321,11 @@ async def test_to_erase_somebody_leaves_nothing_personal(app: App, make: Maker) 
         await client.post("/api/v1/topics/news/members", json={"recipients": [ann["id"]]})
         await client.put(f"/api/v1/recipients/{ann['id']}/preferences", json={"stopped": True})
         states = ["held", "queued", "retry_wait", "leased", "in_doubt", "sent", "bounced"]
-        made_of = {state: await delivery(runtime, owner, ann_id, state) for state in states}
-        _, shared = made_of["sent"]
-        other, _ = await delivery(runtime, owner, ids.fresh(), "sent", with_=shared)
-        answer = await client.delete(f"/api/v1/recipients/{ann['id']}")
+        async with nothing_claimed(runtime):  # a worker runs, and would fail what waits
+            made_of = {state: await delivery(runtime, owner, ann_id, state) for state in states}
+            _, shared = made_of["sent"]
+            other, _ = await delivery(runtime, owner, ids.fresh(), "sent", with_=shared)
+            answer = await client.delete(f"/api/v1/recipients/{ann['id']}")
         assert answer.status_code == 204
         assert (await client.get(f"/api/v1/recipients/{ann['id']}")).status_code == 404
         assert (await client.get("/api/v1/topics/news/members")).json()["items"] == []
